@@ -1,0 +1,3 @@
+//! The `treenail` program.
+
+fn main() {}
