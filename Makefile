@@ -1,0 +1,78 @@
+# Treenail: `make demo` shows what it does, `make test` proves it. `make help` lists the rest.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# PROFILE=release builds Treenail as it is shipped; the default is quick to build.
+PROFILE ?= dev
+CARGO_FLAGS := --locked --profile $(PROFILE)
+OUTPUT := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+CONTROL_PLANE := target/lab/bin/control-plane
+CONTROL_PLANE_SOURCES := $(addprefix tests/lab/control-plane/,go.mod go.sum main.go) tests/lab/build/control-plane.sh
+MOTO := target/lab/moto/installed
+MOTO_SOURCES := tests/lab/moto/requirements.txt tests/lab/build/moto.sh
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## play the demo on a real cluster (KEEP=1 leaves it up)
+	@$(OUTPUT)/lab demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: lab ## run every test, those on the real control plane included
+	cargo test --locked --workspace
+
+.PHONY: build
+build: prerequisites ## build Treenail and the lab's parts
+	@echo "building the control plane and Treenail from source: about 10 minutes on 2 cores the first time, seconds later"
+	@$(MAKE) --jobs 2 lab cargo-build
+
+.PHONY: cargo-build
+cargo-build:
+	@cargo build $(CARGO_FLAGS) --workspace
+
+.PHONY: lab
+lab: prerequisites $(CONTROL_PLANE) $(MOTO) ## build the lab's parts: control plane and EC2 endpoint
+
+$(CONTROL_PLANE): $(CONTROL_PLANE_SOURCES)
+	@tests/lab/build/control-plane.sh $(@D)
+
+# After the control plane, so that two cores are shared by two builds and not by three.
+$(MOTO): $(MOTO_SOURCES) | $(CONTROL_PLANE)
+	@tests/lab/build/moto.sh $(@D)
+
+.PHONY: prerequisites
+prerequisites:
+	@tests/lab/build/prerequisites.sh
+
+.PHONY: format
+format: ## format the sources
+	cargo fmt --all
+	gofmt -w tests/lab/control-plane
+
+.PHONY: format-check
+format-check:
+	cargo fmt --all --check
+	@unformatted=$$(gofmt -l tests/lab/control-plane); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+
+.PHONY: lint
+lint: ## clippy, warnings are errors
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## build the API documentation, warnings are errors
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
+
+.PHONY: ci
+ci: prerequisites format-check ## what decides whether a change lands
+	@$(MAKE) --jobs 2 lab lint
+	@$(MAKE) doc test
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf target

@@ -1,0 +1,157 @@
+//! The layers, enforced: a file imports its own layer's listed peers or lower layers, never up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module, its layer, and the modules of the same layer that it may import.
+const MODULES: &[(&str, u8, &[&str])] = &[
+    ("api", 0, &[]),
+    ("model", 1, &[]),
+    ("admission", 2, &[]),
+    ("scheduling", 2, &[]),
+    ("disruption", 2, &["scheduling"]),
+    ("lifecycle", 2, &[]),
+    ("ports", 3, &[]),
+    ("config", 3, &[]),
+    ("cluster", 4, &["telemetry"]),
+    ("cloud", 4, &["telemetry"]),
+    ("tls", 4, &["telemetry"]),
+    ("telemetry", 4, &[]),
+    ("controllers", 5, &[]),
+    ("server", 5, &[]),
+    ("app", 6, &["cli"]),
+    ("cli", 6, &["app"]),
+];
+
+/// What the pure layers (0 to 2) do without: I/O, clocks, tasks, randomness, logging, hash order.
+const IMPURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "SystemTime",
+    "tokio",
+    "async fn",
+    ".await",
+    "tracing",
+    "HashMap",
+    "HashSet",
+    "rand::",
+    "kube::Client",
+    "Timestamp::now",
+    "println!",
+];
+
+fn layer(module: &str) -> Option<(u8, &'static [&'static str])> {
+    MODULES.iter().find(|(name, ..)| *name == module).map(|(_, layer, peers)| (*layer, *peers))
+}
+
+/// What a file of `module` does that its layer may not.
+fn violations(module: &str, source: &str) -> Vec<String> {
+    let Some((own_layer, peers)) = layer(module) else {
+        return vec![format!("module {module} has no layer")];
+    };
+    let code: Vec<_> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut found = Vec::new();
+    for imported in imports(&code) {
+        let allowed = imported == module
+            || peers.contains(&imported.as_str())
+            || layer(&imported).is_some_and(|(other, _)| other < own_layer);
+        if !allowed {
+            found.push(format!("imports crate::{imported}"));
+        }
+    }
+    if own_layer <= 2 {
+        // Tests may do what the code may not.
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        found.extend(IMPURE.iter().filter(|word| code.contains(**word)).map(|word| format!("uses {word}")));
+    }
+    found
+}
+
+/// The first segments behind every `crate::`, grouped ones too.
+fn imports(code: &str) -> Vec<String> {
+    let segment =
+        |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    let mut found: Vec<String> = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.push(segment(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut start = true;
+        for (position, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                _ if start && letter.is_alphabetic() => {
+                    found.push(segment(group.get(position..).unwrap_or_default()));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    // `crate::Name` is the crate's own root, which holds no code of a layer.
+    found.retain(|name: &String| name.starts_with(|letter: char| letter.is_lowercase()));
+    found
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            found.extend(sources(&entry.path()));
+        } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_file_keeps_to_its_layer() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in sources(&root) {
+        let relative = path.strip_prefix(&root).unwrap();
+        let module =
+            relative.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        // The two roots only name modules and dispatch.
+        if ["main", "lib"].contains(&module) || relative.ends_with("tests.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        found.extend(
+            violations(module, &source).into_iter().map(|what| format!("src/{}: {what}", relative.display())),
+        );
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn what_breaks_the_layers_is_found() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("model", "use crate::api::labels;", &[]),
+        ("model", "use crate::admission::decide;", &["imports crate::admission"]),
+        ("model", "use crate::{api::labels, cluster::{self, watch}};", &["imports crate::cluster"]),
+        ("disruption", "use crate::scheduling::solve;", &[]),
+        ("scheduling", "fn f() { crate::disruption::decide(); }", &["imports crate::disruption"]),
+        ("model", "// use crate::cluster;\n/// [`crate::server`]", &[]),
+        ("admission", "use std::collections::HashMap;", &["uses HashMap"]),
+        ("lifecycle", "async fn f() {}", &["uses async fn"]),
+        ("lifecycle", "#[cfg(test)]\nmod tests { use std::collections::HashMap; }", &[]),
+        ("cluster", "use crate::telemetry::logs; use crate::cloud::ec2;", &["imports crate::cloud"]),
+        ("novelty", "", &["module novelty has no layer"]),
+    ];
+    for (module, source, expected) in cases {
+        assert_eq!(violations(module, source), *expected, "{module}: {source}");
+    }
+}

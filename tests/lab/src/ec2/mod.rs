@@ -1,0 +1,9 @@
+//! EC2 as the cluster sees it: moto answers, a front before it watches.
+
+pub mod front;
+pub mod moto;
+pub mod query;
+
+pub use front::{Call, Front};
+pub use moto::Moto;
+pub use query::{Instance, Query};

@@ -1,0 +1,79 @@
+//! `lab`: a real Kubernetes cluster with an EC2 endpoint on this machine.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use treenail_lab::signals::EndRequests;
+use treenail_lab::{Lab, User, demo};
+
+/// A real Kubernetes cluster with an EC2 endpoint on this machine, for tests and for the demo.
+///
+/// Everything listens on loopback, works in one temporary folder, and is gone when this program ends.
+#[derive(Parser)]
+#[command(name = "lab", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, print how to reach it, and keep it until Ctrl-C.
+    ///
+    /// Prints shell lines: `KUBECONFIG` for kubectl, `AWS_ENDPOINT_URL` for the EC2 endpoint.
+    Up,
+    /// Play the demo: what Treenail does, on a real cluster.
+    Demo {
+        /// Leave the cluster up after the last scene, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up => up().await,
+        Command::Demo { keep } => demo::play(keep).await,
+    }
+}
+
+async fn up() -> Result<()> {
+    let mut end = EndRequests::listen()?;
+    let stays_up = async {
+        let lab = Lab::start(&[User::named("alice")]).await.context("start the lab")?;
+        introduce(&lab)?;
+        Err(lab.first_failure().await)
+    };
+    tokio::select! {
+        failure = stays_up => failure,
+        // Dropping the lab tears everything down.
+        () = end.next() => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what is printed is the program's answer")]
+fn introduce(lab: &Lab) -> Result<()> {
+    let kubectl = lab.kubectl(&User::administrator())?;
+    println!("export KUBECONFIG={}", kubectl.kubeconfig().display());
+    println!("export AWS_ENDPOINT_URL={}", lab.front().url());
+    println!("# logs are in {}; Ctrl-C tears everything down", lab.folder().display());
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where an error is shown to a person")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("lab: {error:#}");
+}

@@ -1,0 +1,53 @@
+//! The front keeps EC2's promise about client tokens, and records what passes.
+
+use treenail_lab::shared::on_lab;
+
+const LAUNCH: [(&str, &str); 4] = [
+    ("ImageId", "ami-0a1b2c3d4e5f60001"),
+    ("InstanceType", "m5a.large"),
+    ("MinCount", "1"),
+    ("MaxCount", "1"),
+];
+
+fn instance_id(answer: &str) -> &str {
+    answer.split_once("<instanceId>").unwrap().1.split_once('<').unwrap().0
+}
+
+#[test]
+fn the_same_token_gives_the_same_instance_and_other_parameters_are_refused() {
+    on_lab(async |lab| {
+        let launch = async |token: &str, instance_type: &str| {
+            let mut parameters = LAUNCH.to_vec();
+            parameters.extend([("ClientToken", token), ("InstanceType", instance_type)]);
+            lab.ec2().call("RunInstances", &parameters).await
+        };
+        // At once, as a client does that repeats a call whose answer is late.
+        let (first, second) = tokio::join!(launch("token-1", "m5a.large"), launch("token-1", "m5a.large"));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(instance_id(&first), instance_id(&second));
+        let other = launch("token-2", "m5a.large").await.unwrap();
+        assert_ne!(instance_id(&first), instance_id(&other));
+        let refused = launch("token-1", "m5a.xlarge").await.unwrap_err().to_string();
+        assert!(refused.contains("IdempotentParameterMismatch"), "{refused}");
+        for answer in [&first, &other] {
+            lab.ec2().terminate_instance(instance_id(answer)).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn every_call_is_recorded_with_its_parameters_and_its_answer() {
+    on_lab(async |lab| {
+        lab.ec2().call("DescribeSubnets", &[("MaxResults", "77")]).await.unwrap();
+        lab.ec2().call("NoSuchAction", &[]).await.unwrap_err();
+        let calls = lab.front().calls();
+        let described =
+            calls.iter().find(|call| call.parameters.get("MaxResults").is_some_and(|value| value == "77"));
+        let described = described.expect("the call is recorded");
+        assert_eq!((described.action.as_str(), described.status), ("DescribeSubnets", Some(200)));
+        assert_eq!(described.user_agent, "lab");
+        assert!(described.took.is_some());
+        let unknown = calls.iter().find(|call| call.action == "NoSuchAction").expect("the call is recorded");
+        assert_ne!(unknown.status, Some(200));
+    });
+}
