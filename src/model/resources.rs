@@ -29,7 +29,7 @@ pub const HUGE_PAGES_PREFIX: &str = "hugepages-";
 /// Amounts by resource name.
 ///
 /// The four names that every pod and node uses are fields, so that copying and comparing an ordinary list allocates nothing. A
-/// resource that is not named counts as zero, but stays distinct from one that is named with zero: in a NodePool's limits
+/// resource that is not named counts as zero, but stays distinct from one that is named with zero: in a `NodePool`'s limits
 /// the difference between unlimited and none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ResourceList {
