@@ -4,7 +4,9 @@
 //! map's order, and nothing panics on outside data: what comes from an API object is parsed once, with all its problems
 //! returned, and is usable from then on. How pods are placed, admitted or disrupted is decided one layer up.
 
+pub mod host_port;
 pub mod label;
+pub mod pod;
 pub mod quantity;
 pub mod requirement;
 pub mod requirements;
@@ -12,6 +14,7 @@ pub mod resources;
 pub mod taints;
 mod text;
 
+pub use pod::Pod;
 pub use quantity::Quantity;
 pub use requirement::Requirement;
 pub use requirements::Requirements;
