@@ -5,8 +5,13 @@
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
+//! - [`ports`] (L3): what drivers need of the outside.
+//! - [`cluster`], [`tls`] (L4): the API server and certificates.
 //! - [`cli`] (L6): the command line.
 
 pub mod api;
 pub mod cli;
+pub mod cluster;
 pub mod model;
+pub mod ports;
+pub mod tls;

@@ -164,13 +164,7 @@ impl ConditionTypes {
         conditions.iter().filter(|c| !(is_free && c.type_ == free_type)).cloned().collect()
     }
 
-    fn apply(
-        &self,
-        conditions: &mut Vec<Condition>,
-        change: &Change,
-        subject: Subject<'_>,
-        now: Timestamp,
-    ) {
+    fn apply(&self, conditions: &mut Vec<Condition>, change: &Change, subject: Subject<'_>, now: Timestamp) {
         let current = find(conditions, &change.type_);
         let since = match current {
             Some(current) if current.status == change.status => current.last_transition_time.0,

@@ -138,8 +138,7 @@ pub const INSTANCE_LOCAL_NVME: &str = "karpenter.k8s.aws/instance-local-nvme";
 /// `nitro`, `xen`, or empty for metal.
 pub const INSTANCE_HYPERVISOR: &str = "karpenter.k8s.aws/instance-hypervisor";
 /// `true` if traffic between instances is encrypted.
-pub const INSTANCE_ENCRYPTION_IN_TRANSIT: &str =
-    "karpenter.k8s.aws/instance-encryption-in-transit-supported";
+pub const INSTANCE_ENCRYPTION_IN_TRANSIT: &str = "karpenter.k8s.aws/instance-encryption-in-transit-supported";
 /// `default` or `dedicated`.
 pub const INSTANCE_TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
 /// `true` if the type can run Nitro Enclaves.

@@ -81,9 +81,21 @@ fn only_a_new_status_moves_the_last_transition() {
 fn the_root_follows_its_dependents_and_no_free_condition() {
     check(
         &[
-            Step { now: 200, generation: 1, changes: vec![Change::holds("Launched"), Change::holds("Registered")] },
-            Step { now: 300, generation: 1, changes: vec![Change::fails("Drifted", "NotDrifted", "same as its pool")] },
-            Step { now: 400, generation: 1, changes: vec![Change::fails("Registered", "Gone", "no such node")] },
+            Step {
+                now: 200,
+                generation: 1,
+                changes: vec![Change::holds("Launched"), Change::holds("Registered")],
+            },
+            Step {
+                now: 300,
+                generation: 1,
+                changes: vec![Change::fails("Drifted", "NotDrifted", "same as its pool")],
+            },
+            Step {
+                now: 400,
+                generation: 1,
+                changes: vec![Change::fails("Registered", "Gone", "no such node")],
+            },
         ],
         &expect_test::expect![[r#"
             at 200

@@ -25,7 +25,8 @@ pub use limits::{AmountLimits, Limits};
 pub use pool::{PoolReference, Tenancy};
 pub use selector::{NamespaceExpression, NamespaceSelector, SelectorOperator};
 pub use status::{
-    DaemonSetReference, EffectiveToleration, Envelope, EnvelopeVector, ObservedObject, OwnedTaint, PoolStatus, WorkloadTypeStatus,
+    DaemonSetReference, EffectiveToleration, Envelope, EnvelopeVector, ObservedObject, OwnedTaint,
+    PoolStatus, WorkloadTypeStatus,
 };
 pub use toleration::{Toleration, TolerationOperator};
 

@@ -88,9 +88,7 @@ mod tests {
             ("treenail.dev/team".to_owned(), "red".to_owned()),
             ("kubernetes.io/metadata.name".to_owned(), "shop".to_owned()),
         ]);
-        let name_in = |values: &[&str]| {
-            json!([{ "key": "kubernetes.io/metadata.name", "operator": "In", "values": values }])
-        };
+        let name_in = |values: &[&str]| json!([{ "key": "kubernetes.io/metadata.name", "operator": "In", "values": values }]);
         let cases = [
             (json!({}), false),
             (json!({ "matchLabels": { "treenail.dev/team": "red" } }), true),
@@ -98,7 +96,10 @@ mod tests {
             (json!({ "matchLabels": { "treenail.dev/env": "" } }), false),
             (json!({ "matchExpressions": name_in(&["shop", "bank"]) }), true),
             (json!({ "matchExpressions": name_in(&["bank"]) }), false),
-            (json!({ "matchLabels": { "treenail.dev/team": "red" }, "matchExpressions": name_in(&["bank"]) }), false),
+            (
+                json!({ "matchLabels": { "treenail.dev/team": "red" }, "matchExpressions": name_in(&["bank"]) }),
+                false,
+            ),
             (
                 json!({ "matchExpressions": [{ "key": "treenail.dev/team", "operator": "NotIn", "values": ["blue"] }] }),
                 false,

@@ -1,0 +1,3 @@
+//! What the drivers need of the outside, as traits and values.
+
+pub mod clock;
