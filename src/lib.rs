@@ -7,6 +7,7 @@
 //! - [`model`] (L1): pure values that decisions are made from.
 //! - [`ports`] (L3): what drivers need of the outside.
 //! - [`cluster`], [`tls`] (L4): the API server and certificates.
+//! - [`server`] (L5): the webhook's HTTP side.
 //! - [`cli`] (L6): the command line.
 
 pub mod api;
@@ -14,4 +15,5 @@ pub mod cli;
 pub mod cluster;
 pub mod model;
 pub mod ports;
+pub mod server;
 pub mod tls;

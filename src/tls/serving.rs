@@ -46,7 +46,7 @@ impl Serving {
         self.current.load().as_ref().map(|current| current.renew_at)
     }
 
-    /// TLS settings that look the certificate up at each handshake: TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2.
+    /// TLS settings that look the certificate up at each handshake: TLS 1.2 and 1.3, HTTP/1.1.
     pub fn tls_settings(self: &Arc<Self>) -> Result<ServerConfig, CertificateError> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
         let mut settings = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -54,7 +54,7 @@ impl Serving {
             .map_err(CertificateError::KeyMismatch)?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
-        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        settings.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(settings)
     }
 }

@@ -1,0 +1,181 @@
+//! `/mutate` and `/validate`: HTTP in, a judge's answer out.
+//!
+//! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that
+//! is too large 413, no capacity or no answer in time 503, a panic 500. These are failed calls: the API server does
+//! what the configuration's `failurePolicy` says.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::review::{self, Answer};
+use super::shutdown::{Phase, Shutdown};
+
+/// The largest body read: two objects at the API server's own limit of 3 MiB, and what is around them.
+pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
+/// Bodies in flight together: memory stays bounded whatever is sent.
+const BYTES_IN_FLIGHT: usize = 8 * BODY_LIMIT;
+/// What an API server waits for when it does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Larger reviews are judged beside the event loop.
+const LARGE: usize = 256 * 1024;
+
+/// Which of the two is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// May change the object.
+    Mutate,
+    /// May only allow or refuse.
+    Validate,
+}
+
+/// Who decides about a review.
+pub trait Judge: Send + Sync + 'static {
+    /// Judges a request, given as its JSON text. May wait for what it must look up; the caller bounds the time.
+    fn judge(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        request: String,
+    ) -> BoxFuture<'static, Result<Answer, JudgeError>>;
+}
+
+/// The request cannot be judged: a failed call, not an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The request is not one that the configuration asks about, or cannot be read.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Something that the answer depends on is not known yet.
+    #[error("{0}")]
+    NotReady(String),
+}
+
+struct Webhook {
+    judge: Arc<dyn Judge>,
+    shutdown: Shutdown,
+    capacity: Arc<Semaphore>,
+}
+
+/// The routes.
+pub fn router(judge: Arc<dyn Judge>, shutdown: Shutdown) -> Router {
+    let capacity = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
+    let webhook = Arc::new(Webhook { judge, shutdown, capacity });
+    let mutate = async |State(webhook), request| handle(webhook, Endpoint::Mutate, request).await;
+    let validate = async |State(webhook), request| handle(webhook, Endpoint::Validate, request).await;
+    Router::new().route("/mutate", post(mutate)).route("/validate", post(validate)).with_state(webhook)
+}
+
+async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest) -> Response {
+    let timeout = timeout_of(request.uri().query().unwrap_or_default());
+    let answered = AssertUnwindSafe(webhook.answer(endpoint, request)).catch_unwind();
+    let mut response = match tokio::time::timeout(timeout, answered).await {
+        Ok(Ok(Ok(body))) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Ok(Ok(Err(failure))) => failure.into_response(),
+        Ok(Err(_)) => Failure::Panic.into_response(),
+        Err(_) => Failure::TooLate.into_response(),
+    };
+    if webhook.shutdown.phase() > Phase::Serving {
+        // The caller's next request should open a connection, to another replica.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+impl Webhook {
+    async fn answer(&self, endpoint: Endpoint, request: HttpRequest) -> Result<Vec<u8>, Failure> {
+        let (body, _room) = self.read(request).await?;
+        let (uid, json) = {
+            let request = review::read(&body).map_err(|error| Failure::BadRequest(chain(&error)))?;
+            (request.uid, request.json.to_owned())
+        };
+        let size = body.len();
+        drop(body);
+        let judging = Arc::clone(&self.judge).judge(endpoint, json);
+        let judged = if size > LARGE {
+            let runtime = tokio::runtime::Handle::current();
+            let judged = tokio::task::spawn_blocking(move || runtime.block_on(judging)).await;
+            judged.map_err(|_| Failure::Panic)?
+        } else {
+            judging.await
+        };
+        let answer = judged.map_err(|error| match error {
+            JudgeError::BadRequest(message) => Failure::BadRequest(message),
+            JudgeError::NotReady(message) => Failure::NotReady(message),
+        })?;
+        review::write(&uid, &answer).map_err(|_| Failure::Panic)
+    }
+
+    /// Reads a body within the limits. Room for the whole of it is taken before the first byte is.
+    async fn read(&self, request: HttpRequest) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length =
+            length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok()).unwrap_or(BODY_LIMIT);
+        if length > BODY_LIMIT {
+            return Err(Failure::TooLarge);
+        }
+        let permits = u32::try_from(length.max(1)).map_err(|_| Failure::TooLarge)?;
+        let room = Arc::clone(&self.capacity).acquire_many_owned(permits).await;
+        let room = room.map_err(|_| Failure::TooLate)?;
+        let body: Body = request.into_body();
+        match Limited::new(body, length.max(1)).collect().await {
+            Ok(body) => Ok((body.to_bytes(), room)),
+            Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
+            Err(error) => Err(Failure::BadRequest(format!("the body broke off: {error}"))),
+        }
+    }
+}
+
+/// A failed call.
+#[derive(Debug)]
+enum Failure {
+    BadRequest(String),
+    TooLarge,
+    TooLate,
+    NotReady(String),
+    Panic,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, message) = match self {
+            Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
+            }
+            Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
+            Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
+            Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "the review could not be judged".to_owned()),
+        };
+        tracing::warn!(status = status.as_u16(), message, "a review was not answered");
+        (status, message).into_response()
+    }
+}
+
+/// The time that the API server gives, `?timeout=3s`; never more than its own default.
+fn timeout_of(query: &str) -> Duration {
+    let given = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    let seconds = given.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
+    seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.clamp(1, 30)))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+
+/// A judge that does what the request's `object` says.
+struct Obedient;
+
+impl Judge for Obedient {
+    fn judge(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        request: String,
+    ) -> BoxFuture<'static, Result<Answer, JudgeError>> {
+        Box::pin(async move {
+            let request: Value = serde_json::from_str(&request).expect("the server checked that it is JSON");
+            match request["object"].as_str() {
+                Some("panic") => panic!("told to"),
+                Some("sleep") => {
+                    tokio::time::sleep(Duration::from_secs(3600)).await;
+                    Ok(Answer::default())
+                }
+                Some("unknown") => Err(JudgeError::NotReady("the namespace is not known yet".to_owned())),
+                Some("bad") => Err(JudgeError::BadRequest("not a Pod".to_owned())),
+                _ => Ok(Answer { refusal: Some(format!("{endpoint:?}")), ..Answer::default() }),
+            }
+        })
+    }
+}
+
+fn review(object: &str) -> String {
+    let request = json!({ "uid": "u-1", "object": object });
+    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request }).to_string()
+}
+
+async fn call(shutdown: Shutdown, path: &str, body: impl Into<Body>) -> (StatusCode, String, bool) {
+    let request = HttpRequest::post(path).body(body.into()).unwrap();
+    let response = router(Arc::new(Obedient), shutdown).oneshot(request).await.unwrap();
+    let status = response.status();
+    let closes = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned(), closes)
+}
+
+#[tokio::test]
+async fn the_path_tells_which_endpoint_is_asked_and_the_answer_carries_the_uid() {
+    for (path, endpoint) in [("/mutate", "Mutate"), ("/validate?timeout=3s", "Validate")] {
+        let (status, body, closes) = call(Shutdown::default(), path, review("")).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, closes), (StatusCode::OK, false));
+        assert_eq!(
+            (&body["response"]["uid"], &body["response"]["status"]["message"]),
+            (&json!("u-1"), &json!(endpoint))
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_a_failed_call_and_never_an_allow() {
+    let cases = [
+        ("/validate", "no json".to_owned(), StatusCode::BAD_REQUEST),
+        ("/validate", review("bad"), StatusCode::BAD_REQUEST),
+        ("/validate", review("unknown"), StatusCode::SERVICE_UNAVAILABLE),
+        ("/validate", review("panic"), StatusCode::INTERNAL_SERVER_ERROR),
+        ("/nowhere", review(""), StatusCode::NOT_FOUND),
+    ];
+    for (path, body, expected) in cases {
+        let (status, answer, _) = call(Shutdown::default(), path, body).await;
+        assert_eq!(status, expected, "{path}: {answer}");
+        assert!(!answer.contains("allowed"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_review_that_panics_is_a_failed_call_too() {
+    let large = review("panic").replace("\"u-1\"", &format!("\"u-1\",\"padding\":\"{}\"", "x".repeat(LARGE)));
+    assert_eq!(call(Shutdown::default(), "/validate", large).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_too_late_is_a_failed_call() {
+    let started = tokio::time::Instant::now();
+    let (status, ..) = call(Shutdown::default(), "/validate?timeout=3s", review("sleep")).await;
+    assert_eq!((status, started.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(3)));
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
+    let honest =
+        HttpRequest::post("/validate").header(header::CONTENT_LENGTH, BODY_LIMIT + 1).body(Body::empty());
+    let response = router(Arc::new(Obedient), Shutdown::default()).oneshot(honest.unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let (status, ..) = call(Shutdown::default(), "/validate", vec![b' '; BODY_LIMIT + 1]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_never_sent_hold_their_room_only_until_their_time_is_up() {
+    let router = router(Arc::new(Obedient), Shutdown::default());
+    let endless = || {
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        router.clone().oneshot(HttpRequest::post("/validate?timeout=2s").body(body).unwrap())
+    };
+    let stuck: Vec<_> = (0..20).map(|_| tokio::spawn(endless())).collect();
+    tokio::task::yield_now().await;
+    let late = router
+        .clone()
+        .oneshot(HttpRequest::post("/validate?timeout=10s").body(Body::from(review(""))).unwrap());
+    assert_eq!(late.await.unwrap().status(), StatusCode::OK);
+    for call in stuck {
+        assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_leaves_still_answers_and_closes_the_connection() {
+    let shutdown = Shutdown::default();
+    shutdown.leave(Duration::ZERO).await;
+    let (status, _, closes) = call(shutdown, "/validate", review("")).await;
+    assert_eq!((status, closes), (StatusCode::OK, true));
+}
+
+#[test]
+fn the_api_servers_timeout_is_read_and_kept_within_reason() {
+    let cases = [
+        ("timeout=3s", 3),
+        ("a=b&timeout=2s", 2),
+        ("", 10),
+        ("timeout=x", 10),
+        ("timeout=0s", 1),
+        ("timeout=900s", 30),
+    ];
+    for (query, seconds) in cases {
+        assert_eq!(timeout_of(query), Duration::from_secs(seconds), "{query}");
+    }
+}
