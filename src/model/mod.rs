@@ -17,6 +17,8 @@ pub mod requirement;
 pub mod requirements;
 pub mod resources;
 pub mod taints;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
 pub use instance_type::InstanceType;

@@ -91,14 +91,7 @@ impl fmt::Display for LimitExceeded {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn list(text: &str) -> ResourceList {
-        text.split_whitespace()
-            .map(|entry| entry.split_once('=').unwrap())
-            .map(|(name, amount)| (name, amount.parse().unwrap()))
-            .collect()
-    }
+    use crate::model::testing::resource_list as list;
 
     #[test]
     fn heavier_pools_come_first_and_equals_in_descending_order_of_their_names() {

@@ -4,27 +4,8 @@ use super::*;
 use crate::model::{
     min_values::{self, MinValuesShortfall},
     requirement::Requirement,
+    testing::{requirements, resource_list as list},
 };
-
-#[track_caller]
-fn list(text: &str) -> ResourceList {
-    text.split_whitespace()
-        .map(|entry| entry.split_once('=').unwrap())
-        .map(|(name, amount)| (name, amount.parse().unwrap()))
-        .collect()
-}
-
-#[track_caller]
-fn requirements(text: &str) -> Requirements {
-    text.split(',')
-        .filter(|part| !part.trim().is_empty())
-        .map(|part| {
-            let mut words = part.split_whitespace().map(str::to_owned);
-            let (key, operator) = (words.next().unwrap(), words.next().unwrap());
-            Requirement::parse(&key, &operator, &words.collect::<Vec<_>>()).unwrap()
-        })
-        .collect()
-}
 
 /// Reads `zone type price` with `!` in front of what is not available.
 #[track_caller]
