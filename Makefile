@@ -21,7 +21,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: build ## play the demo on a real cluster (KEEP=1 leaves it up)
-	@$(OUTPUT)/lab demo $(if $(KEEP),--keep)
+	@$(OUTPUT)/lab demo $(if $(KEEP),--keep) $(if $(WITHOUT),--without=$(WITHOUT))
 
 .PHONY: test
 test: lab ## run every test, those on the real control plane included

@@ -5,14 +5,16 @@
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
-//! - [`ports`] (L3): what drivers need of the outside.
+//! - [`ports`], [`config`] (L3): what drivers need of the outside; settings.
 //! - [`cluster`], [`tls`] (L4): the API server and certificates.
-//! - [`server`] (L5): the webhook's HTTP side.
+//! - [`controllers`], [`server`] (L5): the drivers, and the webhook's HTTP side.
 //! - [`cli`] (L6): the command line.
 
 pub mod api;
 pub mod cli;
 pub mod cluster;
+pub mod config;
+pub mod controllers;
 pub mod model;
 pub mod ports;
 pub mod server;

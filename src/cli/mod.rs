@@ -3,12 +3,17 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 refused (or different, or not
 //! schedulable), 2 error. One file per command; no command knows another.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
+pub mod certs;
+pub mod controller;
 pub mod crds;
+pub mod webhook;
 
 /// Gives each team's pods nodes of their own: injects and checks tolerations and node selectors, and
 /// launches the matching EC2 nodes.
@@ -21,7 +26,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Certs(certs::Certs),
+    Controller(controller::Controller),
     Crds(crds::Crds),
+    Webhook(webhook::Webhook),
 }
 
 /// How a command that did its work ended.
@@ -46,9 +54,23 @@ impl Cli {
     /// Carries out the command. An error is one that kept it from giving an answer.
     pub fn run(self) -> Result<Outcome> {
         match self.command {
+            Command::Certs(command) => command.run(),
+            Command::Controller(command) => command.run(),
             Command::Crds(command) => command.run(),
+            Command::Webhook(command) => command.run(),
         }
     }
+}
+
+/// Tells the person what a command did, or why it did not.
+fn explain(text: &str) {
+    // Nothing is left to be done if stderr is closed.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The runtime of long-running commands.
+fn runtime() -> Result<Runtime> {
+    Runtime::new().context("start the runtime")
 }
 
 #[cfg(test)]

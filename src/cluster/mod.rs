@@ -2,3 +2,6 @@
 
 pub mod cache;
 pub mod lease;
+
+/// Who Treenail is in the managed fields of what it writes.
+pub const FIELD_MANAGER: &str = "treenail";

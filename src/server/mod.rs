@@ -1,8 +1,9 @@
 //! The webhook's HTTP side: listeners, limits, AdmissionReview in and out, health.
 //!
-//! Nothing here decides about a review; a [`webhook::Judge`] does.
+//! Nothing here decides about a review: [`judge`] asks [`crate::admission`].
 
 pub mod health;
+pub mod judge;
 pub mod listener;
 pub mod review;
 pub mod shutdown;

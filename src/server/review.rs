@@ -1,66 +1,15 @@
-//! `AdmissionReview` of `admission.k8s.io/v1`, as it crosses the wire.
+//! The answer to an `AdmissionReview` of `admission.k8s.io/v1`, as it crosses the wire.
 //!
-//! The answer is a type of our own: the API server wants the patch as base64 text and a refusal with code and reason, or
+//! It is a type of our own: the API server wants the patch as base64 text and a refusal with code and reason, or
 //! it counts the call as failed.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use thiserror::Error;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::Serialize;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-
-/// Why a body is not a review. The caller gets HTTP 400, which is a failed call and not an answer.
-#[derive(Debug, Error)]
-pub enum ReviewError {
-    /// Not JSON, or not of the shape of a review.
-    #[error("the body is not an AdmissionReview")]
-    Unreadable(#[source] serde_json::Error),
-    /// Something else, or another version.
-    #[error("expected {API_VERSION} {KIND}, found {0}")]
-    WrongKind(String),
-    /// A review without a request.
-    #[error("the AdmissionReview has no request")]
-    NoRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Identified {
-    uid: String,
-}
-
-/// A request: its id, and the whole of it as it came.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// Of this call; the answer must carry it.
-    pub uid: String,
-    /// The JSON text of `request`.
-    pub json: &'a str,
-}
-
-/// Takes the request out of a body.
-pub fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(ReviewError::Unreadable)?;
-    if (envelope.api_version.as_str(), envelope.kind.as_str()) != (API_VERSION, KIND) {
-        return Err(ReviewError::WrongKind(format!("{} {}", envelope.api_version, envelope.kind)));
-    }
-    let json = envelope.request.ok_or(ReviewError::NoRequest)?.get();
-    let Identified { uid } = serde_json::from_str(json).map_err(ReviewError::Unreadable)?;
-    Ok(Request { uid, json })
-}
 
 /// What the API server is told about one request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -171,22 +120,5 @@ mod tests {
             response,
             json!({ "uid": "u-1", "allowed": false, "status": { "code": 403, "reason": "Forbidden", "message": "no" } })
         );
-    }
-
-    #[test]
-    fn what_is_not_a_review_is_an_error() {
-        let review = |text: &str| read(text.as_bytes()).map(|request| request.uid);
-        assert!(matches!(review(""), Err(ReviewError::Unreadable(_))));
-        assert!(matches!(review("[]"), Err(ReviewError::Unreadable(_))));
-        assert!(matches!(review("{}"), Err(ReviewError::WrongKind(_))));
-        let v1beta1 =
-            r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u"}}"#;
-        assert!(matches!(review(v1beta1), Err(ReviewError::WrongKind(_))));
-        let v1 =
-            |rest: &str| format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"{rest}}}"#);
-        assert!(matches!(review(&v1("")), Err(ReviewError::NoRequest)));
-        assert!(matches!(review(&v1(r#","request":null"#)), Err(ReviewError::NoRequest)));
-        assert!(matches!(review(&v1(r#","request":{}"#)), Err(ReviewError::Unreadable(_))));
-        assert_eq!(review(&v1(r#","request":{"uid":"u","novelty":1},"more":[]"#)).unwrap(), "u");
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::review::{self, Answer};
 use super::shutdown::{Phase, Shutdown};
+use crate::admission::decide::Endpoint;
 
 /// The largest body read: two objects at the API server's own limit of 3 MiB, and what is around them.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -32,34 +33,27 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Larger reviews are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
 
-/// Which of the two is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// May change the object.
-    Mutate,
-    /// May only allow or refuse.
-    Validate,
+/// What was decided about a review, and which it was.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The request's id; the answer must carry it.
+    pub uid: String,
+    /// What the API server is told.
+    pub answer: Answer,
 }
 
 /// Who decides about a review.
 pub trait Judge: Send + Sync + 'static {
-    /// Judges a request, given as its JSON text. May wait for what it must look up; the caller bounds the time.
-    fn judge(
-        self: Arc<Self>,
-        endpoint: Endpoint,
-        request: String,
-    ) -> BoxFuture<'static, Result<Answer, JudgeError>>;
+    /// Judges the review in this body. May wait for what it must look up; the caller bounds the time.
+    fn judge(self: Arc<Self>, endpoint: Endpoint, body: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>>;
 }
 
 /// The request cannot be judged: a failed call, not an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
-    /// The request is not one that the configuration asks about, or cannot be read.
+    /// The body is not a review.
     #[error("{0}")]
     BadRequest(String),
-    /// Something that the answer depends on is not known yet.
-    #[error("{0}")]
-    NotReady(String),
 }
 
 struct Webhook {
@@ -96,13 +90,8 @@ async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest)
 impl Webhook {
     async fn answer(&self, endpoint: Endpoint, request: HttpRequest) -> Result<Vec<u8>, Failure> {
         let (body, _room) = self.read(request).await?;
-        let (uid, json) = {
-            let request = review::read(&body).map_err(|error| Failure::BadRequest(chain(&error)))?;
-            (request.uid, request.json.to_owned())
-        };
         let size = body.len();
-        drop(body);
-        let judging = Arc::clone(&self.judge).judge(endpoint, json);
+        let judging = Arc::clone(&self.judge).judge(endpoint, body);
         let judged = if size > LARGE {
             let runtime = tokio::runtime::Handle::current();
             let judged = tokio::task::spawn_blocking(move || runtime.block_on(judging)).await;
@@ -110,10 +99,7 @@ impl Webhook {
         } else {
             judging.await
         };
-        let answer = judged.map_err(|error| match error {
-            JudgeError::BadRequest(message) => Failure::BadRequest(message),
-            JudgeError::NotReady(message) => Failure::NotReady(message),
-        })?;
+        let Judgement { uid, answer } = judged.map_err(|error| Failure::BadRequest(error.to_string()))?;
         review::write(&uid, &answer).map_err(|_| Failure::Panic)
     }
 
@@ -143,7 +129,6 @@ enum Failure {
     BadRequest(String),
     TooLarge,
     TooLate,
-    NotReady(String),
     Panic,
 }
 
@@ -155,7 +140,6 @@ impl IntoResponse for Failure {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
             }
             Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
-            Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "the review could not be judged".to_owned()),
         };
         tracing::warn!(status = status.as_u16(), message, "a review was not answered");
@@ -168,13 +152,6 @@ fn timeout_of(query: &str) -> Duration {
     let given = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let seconds = given.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
     seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.clamp(1, 30)))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

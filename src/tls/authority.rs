@@ -11,6 +11,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
+use super::trust::{certificates, trusts};
+
 /// How long an authority lasts. Replacing it is an operator's act (see `certs/README.md`), so it is rare.
 const AUTHORITY_YEARS: i16 = 10;
 /// How long a certificate lasts.
@@ -33,6 +35,9 @@ pub enum CertificateError {
     /// The private key does not belong to the certificate, or is of an unknown kind.
     #[error("the private key does not fit the certificate")]
     KeyMismatch(#[source] tokio_rustls::rustls::Error),
+    /// The authority's key is not that of its first certificate, so nobody would trust what it signs.
+    #[error("the authority's key does not belong to the first certificate of its bundle")]
+    NotTheSigner,
     /// A moment outside the calendar.
     #[error("{0} is no date that a certificate can carry")]
     Date(Timestamp),
@@ -58,6 +63,14 @@ pub struct Certificate {
     pub renew_at: Timestamp,
 }
 
+/// A certificate with its key, PEM.
+pub struct Signed {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+}
+
 impl Authority {
     /// Makes a new authority.
     pub fn generate(now: Timestamp) -> Result<Self, CertificateError> {
@@ -73,11 +86,27 @@ impl Authority {
         Ok(Self { bundle: certificate.pem(), key: key.serialize_pem() })
     }
 
-    /// Signs a certificate for a server of these DNS names and addresses.
+    /// Signs a certificate for a server of these DNS names and addresses, to be served.
     pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Certificate, CertificateError> {
+        let Signed { certificate, key } = self.sign(names, now)?;
+        let chain = certificates(&certificate);
+        if !names.iter().all(|name| trusts(signing(&self.bundle), &chain, name, now)) {
+            return Err(CertificateError::NotTheSigner);
+        }
+        let renewal = after(now, Span::new().days(RENEWED_AFTER_DAYS))?.to_zoned(TimeZone::UTC);
+        Ok(Certificate {
+            chain,
+            key: PrivateKeyDer::from_pem_slice(key.as_bytes())
+                .map_err(|error| CertificateError::Pem("the webhook's key", error))?,
+            renew_at: renewal.map_err(|_| CertificateError::Date(now))?.timestamp(),
+        })
+    }
+
+    /// Signs a certificate for a server of these DNS names and addresses, to be written to files.
+    pub fn sign(&self, names: &[String], now: Timestamp) -> Result<Signed, CertificateError> {
         let make = |error| CertificateError::Make("the webhook's certificate", error);
-        let authority_key = KeyPair::from_pem(&self.key)
-            .map_err(|error| CertificateError::Make("use of the authority's key", error))?;
+        let authority_key =
+            KeyPair::from_pem(&self.key).map_err(|error| CertificateError::Make("use of the authority's key", error))?;
         let issuer = Issuer::from_ca_cert_pem(&self.bundle, authority_key).map_err(make)?;
         let key = KeyPair::generate().map_err(make)?;
         let mut params = CertificateParams::new(names).map_err(make)?;
@@ -85,13 +114,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         date_validity(&mut params, now, after(now, Span::new().days(CERTIFICATE_DAYS))?)?;
         let certificate = params.signed_by(&key, &issuer).map_err(make)?;
-        let renewal = after(now, Span::new().days(RENEWED_AFTER_DAYS))?.to_zoned(TimeZone::UTC);
-        Ok(Certificate {
-            chain: vec![certificate.der().clone()],
-            key: PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())
-                .map_err(|error| CertificateError::Pem("the webhook's key", error))?,
-            renew_at: renewal.map_err(|_| CertificateError::Date(now))?.timestamp(),
-        })
+        Ok(Signed { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
 
@@ -100,6 +123,13 @@ impl std::fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Authority").field("bundle", &self.bundle).finish_non_exhaustive()
     }
+}
+
+/// The signing certificate of a bundle: its first.
+#[must_use]
+pub fn signing(bundle: &str) -> &str {
+    const END: &str = "-----END CERTIFICATE-----";
+    bundle.find(END).and_then(|end| bundle.get(..end + END.len())).unwrap_or(bundle)
 }
 
 /// The day that lies so far ahead.
@@ -120,7 +150,6 @@ fn date_validity(params: &mut CertificateParams, now: Timestamp, last: Date) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::trust::trusts;
 
     fn names() -> Vec<String> {
         vec!["treenail-webhook.treenail-system.svc".to_owned(), "127.0.0.1".to_owned()]
@@ -166,6 +195,8 @@ mod tests {
             let broken = Authority { bundle: bundle.to_owned(), key: key.to_owned() };
             assert!(broken.issue(&names(), now).is_err());
         }
+        let other = Authority { key: Authority::generate(now).unwrap().key, ..authority.clone() };
+        assert!(matches!(other.issue(&names(), now), Err(CertificateError::NotTheSigner)));
         assert!(!format!("{authority:?}").contains("PRIVATE"));
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
-use super::authority::Authority;
+use super::authority::{Authority, signing};
 use super::trust::trusts;
 
 /// How long API servers may take until they use a bundle that was published.
 pub const TAKEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 /// What is seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Seen<'a> {
     /// The authority in the Secret; nothing while there is none.
     pub authority: Option<&'a Authority>,
@@ -25,7 +25,7 @@ pub struct Seen<'a> {
     /// Since when every entry has held the authority's bundle.
     pub published_since: Option<Timestamp>,
     /// The chain that is being served; empty before the first.
-    pub chain: &'a [CertificateDer<'static>],
+    pub chain: Vec<CertificateDer<'static>>,
     /// When the next certificate is due.
     pub renew_at: Option<Timestamp>,
     /// A name that the API server calls by.
@@ -50,7 +50,7 @@ impl Seen<'_> {
     #[must_use]
     pub fn is_trusted(&self, now: Timestamp) -> bool {
         !self.published.is_empty()
-            && self.published.iter().all(|bundle| trusts(bundle, self.chain, self.name, now))
+            && self.published.iter().all(|bundle| trusts(bundle, &self.chain, self.name, now))
     }
 
     /// The next step.
@@ -64,7 +64,7 @@ impl Seen<'_> {
         if self.published.iter().any(|bundle| bundle.trim() != authority.bundle.trim()) {
             return Step::Publish;
         }
-        let is_ours = trusts(first_of(&authority.bundle), self.chain, self.name, now);
+        let is_ours = trusts(signing(&authority.bundle), &self.chain, self.name, now);
         let due =
             if is_ours { self.renew_at } else { self.published_since.map(|since| since + TAKEN_UP_AFTER) };
         match due {
@@ -72,12 +72,6 @@ impl Seen<'_> {
             due => Step::Rest(due),
         }
     }
-}
-
-/// The signing certificate of a bundle.
-fn first_of(bundle: &str) -> &str {
-    const END: &str = "-----END CERTIFICATE-----";
-    bundle.find(END).and_then(|end| bundle.get(..end + END.len())).unwrap_or(bundle)
 }
 
 #[cfg(test)]
@@ -102,12 +96,12 @@ mod tests {
             authority: None,
             published: &[],
             published_since: None,
-            chain: &[],
+            chain: Vec::new(),
             renew_at: None,
             name: NAME,
         };
         assert_eq!(nothing.step(now()), Step::CreateAuthority);
-        assert_eq!(Seen { authority: Some(&authority), ..nothing }.step(now()), Step::Serve);
+        assert_eq!(Seen { authority: Some(&authority), ..nothing.clone() }.step(now()), Step::Serve);
 
         let (chain, renew_at) = chain(&authority);
         let empty = [String::new(), String::new()];
@@ -115,7 +109,7 @@ mod tests {
             authority: Some(&authority),
             published: &empty,
             published_since: None,
-            chain: &chain,
+            chain: chain.clone(),
             renew_at,
             name: NAME,
         };
@@ -123,7 +117,7 @@ mod tests {
         assert!(!served.is_trusted(now()));
 
         let published = [authority.bundle.clone(), authority.bundle.clone()];
-        let done = Seen { published: &published, published_since: Some(now()), ..served };
+        let done = Seen { published: &published, published_since: Some(now()), ..served.clone() };
         assert_eq!(done.step(now()), Step::Rest(renew_at));
         assert!(done.is_trusted(now()));
         assert_eq!(done.step(renew_at.unwrap()), Step::Serve);
@@ -139,7 +133,7 @@ mod tests {
             authority: Some(&both),
             published: &before,
             published_since: None,
-            chain: &chain,
+            chain: chain.clone(),
             renew_at,
             name: NAME,
         };
@@ -147,7 +141,7 @@ mod tests {
         assert!(seen.is_trusted(now()));
 
         let after = [both.bundle.clone()];
-        let seen = Seen { published: &after, published_since: Some(now()), ..seen };
+        let seen = Seen { published: &after, published_since: Some(now()), ..seen.clone() };
         assert_eq!(seen.step(now()), Step::Rest(Some(now() + TAKEN_UP_AFTER)));
         assert!(seen.is_trusted(now()));
         assert_eq!(seen.step(now() + TAKEN_UP_AFTER), Step::Serve);
@@ -162,7 +156,7 @@ mod tests {
             authority: Some(&authority),
             published: &published,
             published_since: None,
-            chain: &chain,
+            chain: chain.clone(),
             renew_at,
             name: NAME,
         };

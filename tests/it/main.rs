@@ -2,3 +2,6 @@
 #![cfg(test)]
 
 mod architecture;
+mod attacks;
+mod legitimate;
+mod support;

@@ -153,6 +153,10 @@ impl Lab {
         self.scratch.path()
     }
 
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
     /// Waits until a process of the lab ends by itself, and says which.
     pub async fn first_failure(&self) -> anyhow::Error {
         loop {

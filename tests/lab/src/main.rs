@@ -1,10 +1,12 @@
 //! `lab`: a real Kubernetes cluster with an EC2 endpoint on this machine.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use treenail_lab::signals::EndRequests;
+use treenail_lab::treenail::Treenail;
 use treenail_lab::{Lab, User, demo};
 
 /// A real Kubernetes cluster with an EC2 endpoint on this machine, for tests and for the demo.
@@ -28,6 +30,15 @@ enum Command {
         /// Leave the cluster up after the last scene, until Ctrl-C.
         #[arg(long)]
         keep: bool,
+        /// Leave out a part of Treenail: the demo must notice, and name the scene.
+        #[arg(long, value_name = "PART")]
+        without: Option<demo::Withheld>,
+        /// Treenail's executable; by default the one beside this program.
+        #[arg(long, value_name = "FILE")]
+        treenail: Option<PathBuf>,
+        /// Treenail's manifests.
+        #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests"))]
+        manifests: PathBuf,
     },
 }
 
@@ -46,7 +57,16 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => up().await,
-        Command::Demo { keep } => demo::play(keep).await,
+        Command::Demo { keep, without, treenail, manifests } => {
+            let executable = match treenail {
+                Some(executable) => executable,
+                None => {
+                    std::env::current_exe().context("find the running executable")?.with_file_name("treenail")
+                }
+            };
+            demo::play(demo::Options { treenail: Treenail::new(&executable, &manifests), keep, without })
+                .await
+        }
     }
 }
 

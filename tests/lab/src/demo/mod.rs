@@ -1,28 +1,52 @@
-//! The demo: scenes played on a real cluster, told as a story.
+//! The demo: scenes played on a real cluster with Treenail in it, told as a story.
+//!
+//! Every scene checks what it shows. One that does not come out as it should ends the story, by its name.
 
 mod scenes;
+mod stage;
 mod tell;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::Lab;
 use crate::signals::EndRequests;
+use crate::treenail::Treenail;
 use crate::users::User;
+use stage::Stage;
 use tell::seconds;
 
-/// Plays every scene. `keep` leaves the cluster up afterwards until Ctrl-C.
-pub async fn play(keep: bool) -> Result<()> {
+/// A part of Treenail that is left out, to show that the demo notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Withheld {
+    /// No webhook is started.
+    Webhook,
+    /// No controller is started.
+    Controller,
+}
+
+/// How the demo is played.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What is shown.
+    pub treenail: Treenail,
+    /// Leave the cluster up after the last scene, until Ctrl-C.
+    pub keep: bool,
+    /// Leave out a part of Treenail.
+    pub without: Option<Withheld>,
+}
+
+/// Plays every scene.
+pub async fn play(options: Options) -> Result<()> {
     let mut end = EndRequests::listen()?;
     tokio::select! {
-        // An interrupted story drops the lab, which tears everything down.
-        told = tell_story() => {
-            let (lab, took) = told?;
-            if keep {
-                stay_up(&lab, &mut end).await?;
+        // An interrupted story drops the stage, which tears everything down.
+        told = tell_story(&options) => {
+            let (stage, took) = told?;
+            if options.keep {
+                stay_up(&stage, &mut end).await?;
             }
-            drop(lab);
+            drop(stage);
             tell::line(&format!("everything is torn down; the story took {}", seconds(took)));
             Ok(())
         }
@@ -30,28 +54,28 @@ pub async fn play(keep: bool) -> Result<()> {
     }
 }
 
-async fn tell_story() -> Result<(Lab, Duration)> {
+async fn tell_story(options: &Options) -> Result<(Stage, Duration)> {
     let started = Instant::now();
     tell::title("Treenail: a node for every workload type");
     tell::line(
-        "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and an EC2 endpoint …",
+        "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, an EC2 endpoint, and Treenail …",
     );
-    let lab = Lab::start(&[User::named("alice")]).await.context("start the lab")?;
+    let stage = Stage::set(options).await.context("set the stage")?;
     tokio::select! {
-        played = scenes::play(&lab) => played?,
+        played = scenes::play(&stage) => played?,
         // A part that dies ends the story at once, with its last words.
-        failure = lab.first_failure() => return Err(failure),
+        failure = stage.first_failure() => return Err(failure),
     }
-    Ok((lab, started.elapsed()))
+    Ok((stage, started.elapsed()))
 }
 
-async fn stay_up(lab: &Lab, end: &mut EndRequests) -> Result<()> {
-    let kubectl = lab.kubectl(&User::administrator())?;
+async fn stay_up(stage: &Stage, end: &mut EndRequests) -> Result<()> {
+    let kubectl = stage.lab.kubectl(&User::administrator())?;
     tell::heading("The cluster stays up");
     tell::line(&format!("export KUBECONFIG={}", kubectl.kubeconfig().display()));
     tell::line("Ctrl-C tears it down");
     tokio::select! {
         () = end.next() => Ok(()),
-        failure = lab.first_failure() => Err(failure),
+        failure = stage.first_failure() => Err(failure),
     }
 }

@@ -29,6 +29,38 @@ pub(crate) fn good(text: &str) {
     println!("  {GOOD}✓{GOOD:#} {text}");
 }
 
+/// Several lines, as another program printed them.
+pub(crate) fn lines(text: &str) {
+    for line in text.lines() {
+        println!("    {line}");
+    }
+}
+
+/// A line that was added.
+pub(crate) fn added(text: &str) {
+    println!("    {GOOD}+ {text}{GOOD:#}");
+}
+
+/// A long text, broken between words; its own lines are kept.
+pub(crate) fn wrapped(text: &str) {
+    const WIDTH: usize = 110;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let mut current = String::new();
+        for word in line.split_whitespace() {
+            if !current.is_empty() && indent + current.len() + 1 + word.len() > WIDTH {
+                println!("      {:indent$}{current}", "");
+                current.clear();
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        println!("      {:indent$}{current}", "");
+    }
+}
+
 /// A table with a header row; columns are as wide as their widest cell.
 pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) {
     let widths: Vec<usize> = (0..COLUMNS)

@@ -1,0 +1,73 @@
+//! Every task has an owner: one that ends before it is told to ends the process, by name.
+
+use std::future::Future;
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// The tasks of one process.
+#[derive(Debug)]
+pub struct Supervisor {
+    tasks: JoinSet<&'static str>,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Supervisor {
+    /// A supervisor that hears Ctrl-C and SIGTERM from now on.
+    pub fn start() -> Result<Self> {
+        Ok(Self {
+            tasks: JoinSet::new(),
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
+    }
+
+    /// Runs a task that is not meant to end.
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Ends all tasks and waits until they are gone.
+    pub async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Waits until the process is told to end. A task that ends first is an error that names it.
+    pub async fn until_told_to_end(&mut self) -> Result<()> {
+        tokio::select! {
+            // All arms only wait: signals stay pending, and a task that has ended stays in the set.
+            _ = self.interrupt.recv() => Ok(()),
+            _ = self.terminate.recv() => Ok(()),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok(name) => bail!("the task {name} ended"),
+                Err(error) => bail!("a task failed: {error}"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_ends_the_process_by_name() {
+        let mut supervisor = Supervisor::start().unwrap();
+        supervisor.spawn("goes on", std::future::pending());
+        supervisor.spawn("ends", async {});
+        let error = supervisor.until_told_to_end().await.unwrap_err();
+        assert_eq!(error.to_string(), "the task ends ended");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_the_process() {
+        let mut supervisor = Supervisor::start().unwrap();
+        supervisor.spawn("panics", async { panic!("on purpose") });
+        assert!(supervisor.until_told_to_end().await.is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! `treenail webhook`: caches → policies → answers over TLS.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, PartialObjectMeta};
+use kube::runtime::watcher;
+use tokio::net::TcpListener;
+
+use super::follow_typed;
+use super::supervisor::Supervisor;
+use crate::admission::policies::{Inventory, Policies, Settings};
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::nodepool::NodePool;
+use crate::api::workload_type::WorkloadType;
+use crate::cluster::cache::Cache;
+use crate::config::WebhookSettings;
+use crate::controllers::certificate::CertificateKeeper;
+use crate::ports::clock::{Clock, WallClock};
+use crate::server::health::{self, Check, Readiness};
+use crate::server::judge::{Labels, NamespaceLookup, PolicyJudge};
+use crate::server::shutdown::Shutdown;
+use crate::server::{listener, webhook};
+use crate::tls::serving::Serving;
+
+/// A namespace that is not in the cache is asked for this long; the webhook's own deadline is three seconds.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(1);
+
+/// Runs the webhook until the process is told to end and the calls that it accepted are answered.
+pub async fn run(settings: WebhookSettings) -> Result<()> {
+    let mut supervisor = Supervisor::start()?;
+    let address = settings.common.bind_address;
+    let calls = TcpListener::bind((address, settings.webhook_port)).await;
+    let calls = calls.with_context(|| format!("listen on {address}:{}", settings.webhook_port))?;
+    let probes = TcpListener::bind((address, settings.common.health_probe_port)).await;
+    let probes = probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
+    let client = Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+
+    let caches = Caches::new();
+    caches.follow(&mut supervisor, &client);
+    let policies = Arc::new(ArcSwap::from_pointee(Policies::new(Settings::default())));
+    supervisor.spawn("policies", keep_policies(caches.clone(), Arc::clone(&policies), Arc::clone(&clock)));
+
+    let serving = Arc::new(Serving::default());
+    let keeper =
+        Arc::new(CertificateKeeper::new(client.clone(), settings.clone(), Arc::clone(&serving), Arc::clone(&clock)));
+    supervisor.spawn("certificate watches", Arc::clone(&keeper).follow());
+    supervisor.spawn("certificate", Arc::clone(&keeper).keep());
+
+    let shutdown = Shutdown::default();
+    let readiness = Readiness::new(caches.checks(keeper), shutdown.clone());
+    let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
+    let tls = Arc::new(serving.tls_settings()?);
+    let router = webhook::router(Arc::new(judge), shutdown.clone());
+    let within = settings.shutdown_timeout;
+    let serve_calls = tokio::spawn(listener::serve(calls, Some(tls), router, shutdown.clone(), within));
+    let serve_probes =
+        tokio::spawn(listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO));
+
+    supervisor.until_told_to_end().await?;
+    tracing::info!(delay_seconds = settings.shutdown_delay.as_secs(), "told to end; still accepting calls");
+    shutdown.leave(settings.shutdown_delay).await;
+    serve_calls.await.context("the webhook's listener failed")?;
+    serve_probes.await.context("the probes' listener failed")?;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Caches {
+    namespaces: Cache<Labels>,
+    workload_types: Cache<WorkloadType>,
+    node_pools: Cache<NodePool>,
+    node_classes: Cache<Ec2NodeClass>,
+}
+
+impl Caches {
+    fn new() -> Self {
+        Self {
+            namespaces: Cache::new("Namespace"),
+            workload_types: Cache::new("WorkloadType"),
+            node_pools: Cache::new("NodePool"),
+            node_classes: Cache::new("EC2NodeClass"),
+        }
+    }
+
+    fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
+        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+        let labels = |namespace: PartialObjectMeta<Namespace>| {
+            Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
+        };
+        supervisor
+            .spawn("namespace watch", self.namespaces.clone().follow(namespaces, watcher::Config::default(), labels));
+        follow_typed(supervisor, "workload type watch", client, &self.workload_types);
+        follow_typed(supervisor, "node pool watch", client, &self.node_pools);
+        follow_typed(supervisor, "node class watch", client, &self.node_classes);
+    }
+
+    fn checks(&self, keeper: Arc<CertificateKeeper>) -> Vec<Check> {
+        let synced = |kind: &'static str, is_synced: Box<dyn Fn() -> bool + Send + Sync>| -> Check {
+            Box::new(move || (!is_synced()).then(|| format!("the {kind} objects are not listed yet")))
+        };
+        let Self { namespaces, workload_types, node_pools, node_classes } = self.clone();
+        vec![
+            synced("Namespace", Box::new(move || namespaces.is_synced())),
+            synced("WorkloadType", Box::new(move || workload_types.is_synced())),
+            synced("NodePool", Box::new(move || node_pools.is_synced())),
+            synced("EC2NodeClass", Box::new(move || node_classes.is_synced())),
+            Box::new(move || keeper.missing()),
+        ]
+    }
+}
+
+/// Makes the policies anew whenever an object that they depend on changes.
+async fn keep_policies(caches: Caches, policies: Arc<ArcSwap<Policies>>, clock: Arc<dyn Clock>) {
+    let (mut types, mut pools) = (caches.workload_types.changes(), caches.node_pools.changes());
+    let mut classes = caches.node_classes.changes();
+    loop {
+        let mut inventory = Inventory::default();
+        for object in caches.workload_types.all() {
+            inventory.add_workload_type(&object);
+        }
+        for object in caches.node_pools.all() {
+            inventory.add_node_pool(&object);
+        }
+        for object in caches.node_classes.all() {
+            inventory.add_node_class(&object);
+        }
+        let next = policies.load().next(inventory, clock.now());
+        policies.store(Arc::new(next));
+        tokio::select! {
+            // All arms only wait; whatever changed, everything is read again.
+            _ = types.changed() => {}
+            _ = pools.changed() => {}
+            _ = classes.changed() => {}
+        }
+    }
+}
+
+fn lookup(client: Client) -> NamespaceLookup {
+    let namespaces: Api<Namespace> = Api::all(client);
+    Box::new(move |name| {
+        let namespaces = namespaces.clone();
+        async move {
+            let found = tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata(&name)).await;
+            let metadata = found.ok()?.ok()?.metadata;
+            Some(metadata.labels.unwrap_or_else(BTreeMap::new))
+        }
+        .boxed()
+    })
+}

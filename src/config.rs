@@ -1,0 +1,104 @@
+//! Settings, as flags and environment variables, read once. Where Karpenter has a setting of the same meaning, the name is its own.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Settings that every long-running command has.
+#[derive(Args, Clone, Debug)]
+pub struct CommonSettings {
+    /// Address to listen on.
+    #[arg(long, env = "BIND_ADDRESS", default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// Port of /healthz and /readyz, plain HTTP.
+    #[arg(long, env = "HEALTH_PROBE_PORT", default_value_t = 8081)]
+    pub health_probe_port: u16,
+    /// The namespace that Treenail runs in: its leases and its certificate authority are there.
+    #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "treenail-system")]
+    pub system_namespace: String,
+    /// What is logged: a level, or levels by module, as in `info,treenail::server=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How it is logged.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// Settings of the admission webhook.
+#[derive(Args, Clone, Debug)]
+pub struct WebhookSettings {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the help of the flattened group")]
+    pub common: CommonSettings,
+    /// Port of /mutate and /validate, TLS.
+    #[arg(long, env = "WEBHOOK_PORT", default_value_t = 8443)]
+    pub webhook_port: u16,
+    /// Name of the Service in front; the certificate is for NAME.NAMESPACE.svc.
+    #[arg(long, env = "WEBHOOK_SERVICE", default_value = "treenail-webhook")]
+    pub service_name: String,
+    /// Further DNS names and addresses that API servers call by, where a configuration has a `url` instead of a `service`.
+    #[arg(long, env = "WEBHOOK_HOSTNAMES", value_delimiter = ',')]
+    pub hostnames: Vec<String>,
+    /// Name of the mutating and of the validating webhook configuration.
+    #[arg(long, env = "WEBHOOK_CONFIGURATION", default_value = "treenail")]
+    pub configuration_name: String,
+    /// Secret of the self-signed certificate authority. Made at the first start, shared by all replicas.
+    #[arg(long, env = "AUTHORITY_SECRET", default_value = "treenail-webhook-authority")]
+    pub authority_secret: String,
+    /// Serve tls.crt and tls.key from this folder instead (cert-manager); the CA bundle is then filled in by whoever wrote them.
+    #[arg(long, env = "TLS_DIRECTORY")]
+    pub tls_directory: Option<PathBuf>,
+    /// After SIGTERM: how long connections are still accepted, so that every API server takes notice.
+    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "10s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+    /// After that: how long accepted calls may take to finish.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+}
+
+impl WebhookSettings {
+    /// Every name that the certificate must be good for; the first is the Service's.
+    #[must_use]
+    pub fn certificate_names(&self) -> Vec<String> {
+        let service = format!("{}.{}.svc", self.service_name, self.common.system_namespace);
+        let full = format!("{service}.cluster.local");
+        [service, full].into_iter().chain(self.hostnames.iter().cloned()).collect()
+    }
+}
+
+/// Settings of the provisioning controller.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerSettings {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the help of the flattened group")]
+    pub common: CommonSettings,
+    /// This replica's name in the leases; must be unique among the replicas.
+    #[arg(long, env = "POD_NAME", default_value_t = host_name())]
+    pub identity: String,
+    /// Namespace of Karpenter's own lease. Pools of karpenter.k8s.aws classes are acted on only while it is held here.
+    #[arg(long, env = "KARPENTER_LEASE_NAMESPACE", default_value = "kube-system")]
+    pub karpenter_lease_namespace: String,
+}
+
+/// A pod's host name is its own name.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", name.trim(), std::process::id())
+}
+
+/// A Go duration such as `1m30s`, and not negative.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = crate::api::duration::parse(text).map_err(|error| error.to_string())?;
+    Duration::try_from(parsed).map_err(|_| format!("{text} is negative"))
+}

@@ -1,0 +1,327 @@
+//! Keeps the webhook's certificate served and trusted: carries out [`crate::tls::plan`].
+//!
+//! Every replica runs it. All work from the one authority in the Secret, so whoever comes first makes the same choice as the
+//! others would.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::watcher;
+use serde_json::json;
+
+use crate::cluster::FIELD_MANAGER;
+use crate::cluster::cache::Cache;
+use crate::config::WebhookSettings;
+use crate::ports::clock::Clock;
+use crate::tls::authority::Authority;
+use crate::tls::files::{self, Files};
+use crate::tls::plan::{Seen, Step};
+use crate::tls::serving::Serving;
+
+const CERTIFICATE: &str = "ca.crt";
+const KEY: &str = "ca.key";
+/// How long a write may take to come back through the watches before the next step is decided anyway.
+const WRITE_IS_SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// A look at least so often, whatever was missed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The entries of one webhook configuration: name and CA bundle.
+type Bundles = BTreeMap<String, String>;
+
+/// Keeps the certificate.
+pub struct CertificateKeeper {
+    client: Client,
+    settings: WebhookSettings,
+    serving: Arc<Serving>,
+    clock: Arc<dyn Clock>,
+    authority: Cache<Authority>,
+    mutating: Cache<Bundles>,
+    validating: Cache<Bundles>,
+}
+
+impl CertificateKeeper {
+    /// A keeper of what `serving` serves.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: WebhookSettings,
+        serving: Arc<Serving>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            client,
+            settings,
+            serving,
+            clock,
+            authority: Cache::new("Secret"),
+            mutating: Cache::new("MutatingWebhookConfiguration"),
+            validating: Cache::new("ValidatingWebhookConfiguration"),
+        }
+    }
+
+    /// Follows the two configurations and, unless files are served, the Secret.
+    pub async fn follow(self: Arc<Self>) {
+        let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let configuration = only(&self.settings.configuration_name);
+        let mutating = self.mutating.clone().follow(
+            Api::<MutatingWebhookConfiguration>::all(self.client.clone()),
+            configuration.clone(),
+            |found| {
+                bundles(
+                    found
+                        .webhooks
+                        .into_iter()
+                        .flatten()
+                        .map(|hook| (hook.name, hook.client_config.ca_bundle)),
+                )
+            },
+        );
+        let validating = self.validating.clone().follow(
+            Api::<ValidatingWebhookConfiguration>::all(self.client.clone()),
+            configuration,
+            |found| {
+                bundles(
+                    found
+                        .webhooks
+                        .into_iter()
+                        .flatten()
+                        .map(|hook| (hook.name, hook.client_config.ca_bundle)),
+                )
+            },
+        );
+        let authority = async {
+            if self.settings.tls_directory.is_some() {
+                return std::future::pending().await;
+            }
+            let scope = only(&self.settings.authority_secret);
+            self.authority.clone().follow(self.secrets(), scope, authority).await;
+        };
+        futures::join!(mutating, validating, authority);
+    }
+
+    /// Keeps the certificate for as long as it is awaited.
+    pub async fn keep(self: Arc<Self>) {
+        match &self.settings.tls_directory {
+            Some(folder) => self.keep_files(folder).await,
+            None => self.keep_authority().await,
+        }
+    }
+
+    /// What keeps API servers from trusting what is served; nothing if they do.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        if self.serving.chain().is_empty() {
+            return Some("there is no certificate yet".to_owned());
+        }
+        let name = &self.settings.configuration_name;
+        for (cache, kind) in [
+            (&self.mutating, "MutatingWebhookConfiguration"),
+            (&self.validating, "ValidatingWebhookConfiguration"),
+        ] {
+            if cache.all().is_empty() {
+                return Some(format!("there is no {kind} {name}: apply manifests/base"));
+            }
+        }
+        let published = self.published();
+        let trusted = self
+            .seen(None, &published, None, &self.settings.certificate_names())
+            .is_trusted(self.clock.now());
+        (!trusted).then(|| {
+            format!("the CA bundles in the webhook configurations {name} do not vouch for the certificate")
+        })
+    }
+
+    async fn keep_authority(&self) {
+        let mut published_since = None;
+        loop {
+            // Subscribed before looking, so that no change is missed in between.
+            let mut changes = [self.authority.changes(), self.mutating.changes(), self.validating.changes()];
+            let all_synced =
+                self.authority.is_synced() && self.mutating.is_synced() && self.validating.is_synced();
+            let wait = if all_synced { self.take_step(&mut published_since).await } else { LOOK_EVERY };
+            let [authority, mutating, validating] = &mut changes;
+            tokio::select! {
+                // All arms only wait; what they wait for is looked at again from the start.
+                _ = authority.changed() => {}
+                _ = mutating.changed() => {}
+                _ = validating.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Takes the next step and says how long to wait for a change before the one after.
+    async fn take_step(&self, published_since: &mut Option<Timestamp>) -> Duration {
+        let now = self.clock.now();
+        let authority =
+            self.authority.get(&self.settings.common.system_namespace, &self.settings.authority_secret);
+        let published = self.published();
+        let is_published = authority.as_ref().is_some_and(|authority| {
+            !published.is_empty() && published.iter().all(|bundle| bundle.trim() == authority.bundle.trim())
+        });
+        *published_since = if is_published { published_since.or(Some(now)) } else { None };
+        let names = self.settings.certificate_names();
+        let step = self.seen(authority.as_deref(), &published, *published_since, &names).step(now);
+        let taken = match (step, authority) {
+            (Step::Rest(due), _) => {
+                let until = due.and_then(|due| Duration::try_from(due.duration_since(now)).ok());
+                return until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+            }
+            (Step::CreateAuthority, _) => self.create_authority(now).await,
+            (Step::Publish, Some(authority)) => self.publish(&authority.bundle).await,
+            (Step::Serve, Some(authority)) => {
+                let issued =
+                    authority.issue(&names, now).and_then(|certificate| self.serving.serve(certificate));
+                match issued {
+                    Ok(()) => {
+                        tracing::info!(names = names.join(","), "a new certificate is served");
+                        return Duration::ZERO;
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            (Step::Publish | Step::Serve, None) => return LOOK_EVERY,
+        };
+        if let Err(error) = taken {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the certificate could not be brought forward; it is tried again"
+            );
+        }
+        WRITE_IS_SEEN_WITHIN
+    }
+
+    async fn keep_files(&self, folder: &std::path::Path) {
+        let mut served: Option<Files> = None;
+        loop {
+            match Files::read(folder).await {
+                Ok(read) if served.as_ref() == Some(&read) => {}
+                Ok(read) => {
+                    match read.certificate().and_then(|certificate| self.serving.serve(certificate)) {
+                        Ok(()) => {
+                            tracing::info!(folder = %folder.display(), "a new certificate is served");
+                            served = Some(read);
+                        }
+                        Err(error) => {
+                            let error = anyhow::Error::new(error);
+                            tracing::warn!(
+                                error = format!("{error:#}"),
+                                "the files are not served; the certificate before stays"
+                            );
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the files cannot be read; the certificate before stays")
+                }
+            }
+            let wait = if served.is_some() { files::READ_EVERY } else { Duration::from_secs(1) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn create_authority(&self, now: Timestamp) -> anyhow::Result<()> {
+        let authority = Authority::generate(now)?;
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(self.settings.authority_secret.clone()),
+                ..ObjectMeta::default()
+            },
+            string_data: Some(BTreeMap::from([
+                (CERTIFICATE.to_owned(), authority.bundle),
+                (KEY.to_owned(), authority.key),
+            ])),
+            ..Secret::default()
+        };
+        match self.secrets().create(&PostParams::default(), &secret).await {
+            Ok(_) => {
+                tracing::info!(secret = self.settings.authority_secret, "a certificate authority was made")
+            }
+            // Another replica was first; its authority comes through the watch.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, bundle: &str) -> anyhow::Result<()> {
+        let name = &self.settings.configuration_name;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        // Only the bundle is ours: whoever applied the configuration keeps everything else.
+        let patch = |kind: &str, cache: &Cache<Bundles>| {
+            let entries = cache.get("", name);
+            let entries = entries.iter().flat_map(|entries| entries.keys());
+            let bundle = ByteString(bundle.as_bytes().to_vec());
+            let webhooks: Vec<_> = entries
+                .map(|entry| json!({ "name": entry, "clientConfig": { "caBundle": bundle } }))
+                .collect();
+            Patch::Apply(json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+                "metadata": { "name": name }, "webhooks": webhooks,
+            }))
+        };
+        if self.mutating.get("", name).is_some() {
+            let api = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
+            api.patch(name, &params, &patch("MutatingWebhookConfiguration", &self.mutating)).await?;
+        }
+        if self.validating.get("", name).is_some() {
+            let api = Api::<ValidatingWebhookConfiguration>::all(self.client.clone());
+            api.patch(name, &params, &patch("ValidatingWebhookConfiguration", &self.validating)).await?;
+        }
+        tracing::info!(configuration = name, "the CA bundle was published");
+        Ok(())
+    }
+
+    fn seen<'a>(
+        &self,
+        authority: Option<&'a Authority>,
+        published: &'a [String],
+        published_since: Option<Timestamp>,
+        names: &'a [String],
+    ) -> Seen<'a> {
+        Seen {
+            authority,
+            published,
+            published_since,
+            chain: self.serving.chain(),
+            renew_at: self.serving.renew_at(),
+            name: names.first().map_or("", String::as_str),
+        }
+    }
+
+    /// The bundle of every entry of both configurations.
+    fn published(&self) -> Vec<String> {
+        let configurations = [self.mutating.all(), self.validating.all()];
+        configurations.iter().flatten().flat_map(|entries| entries.values().cloned()).collect()
+    }
+
+    fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.settings.common.system_namespace)
+    }
+}
+
+fn bundles(
+    entries: impl Iterator<Item = (String, Option<ByteString>)>,
+) -> Result<Bundles, std::convert::Infallible> {
+    let text =
+        |bundle: Option<ByteString>| String::from_utf8_lossy(&bundle.unwrap_or_default().0).into_owned();
+    Ok(entries.map(|(name, bundle)| (name, text(bundle))).collect())
+}
+
+fn authority(secret: Secret) -> Result<Authority, &'static str> {
+    let mut data = secret.data.unwrap_or_default();
+    let mut text = |key: &str| data.remove(key).and_then(|value| String::from_utf8(value.0).ok());
+    match (text(CERTIFICATE), text(KEY)) {
+        (Some(bundle), Some(key)) => Ok(Authority { bundle, key }),
+        _ => Err("it needs ca.crt and ca.key; delete it to have a new authority made"),
+    }
+}

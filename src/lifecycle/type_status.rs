@@ -1,0 +1,77 @@
+//! What a WorkloadType's status says: what its pods get, who owns which taint, how much it holds, and what is wrong.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::api::conditions::{Change, Subject};
+use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
+use crate::model::workload_type::{Derivation, Finding, FindingKind, Fleet, WorkloadType, derive};
+
+/// What can be counted about the types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Namespaces by the type that their label names.
+    pub namespaces: BTreeMap<String, i64>,
+    /// Nodes by the pool that they were launched from.
+    pub nodes: BTreeMap<String, i64>,
+}
+
+/// The status that the object should have.
+#[must_use]
+pub fn status(object: &api::WorkloadType, fleet: &Fleet<'_>, counts: &Counts, now: Timestamp) -> WorkloadTypeStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let workload_type = WorkloadType::read(object);
+    let derivation = derive(&workload_type, fleet);
+    let nodes_of = |pool: &String| counts.nodes.get(pool).copied().unwrap_or(0);
+    let subject = Subject {
+        conditions: &before.conditions,
+        generation: workload_type.generation,
+        created: object.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
+    };
+    let status = WorkloadTypeStatus {
+        observed_generation: Some(workload_type.generation),
+        conditions: api::CONDITIONS.merge(subject, &conditions(&derivation), now),
+        namespaces: Some(counts.namespaces.get(&workload_type.name).copied().unwrap_or(0)),
+        nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
+        pools: workload_type.pools.iter().map(|pool| pool_status(pool, &derivation.findings, nodes_of(pool))).collect(),
+        ..before
+    };
+    derivation.publish(status)
+}
+
+fn conditions(derivation: &Derivation) -> Vec<Change> {
+    let judged = [api::VALIDATION_SUCCEEDED, api::POOLS_READY, api::ISOLATED].map(|condition| {
+        let mut findings = derivation.findings.iter().filter(|finding| finding.kind.condition() == condition);
+        match findings.next() {
+            None => Change::holds(condition),
+            Some(first) => Change::fails(condition, first.kind.reason(), messages(first, findings)),
+        }
+    });
+    // This one is bad when it holds.
+    let mut shared = derivation.findings.iter().filter(|finding| finding.kind == FindingKind::TaintShared);
+    let shared = match shared.next() {
+        None => Change::fails(api::TAINT_SHARED, "NotShared", ""),
+        Some(first) => Change::holds(api::TAINT_SHARED).with_message(messages(first, shared)),
+    };
+    judged.into_iter().chain([shared]).collect()
+}
+
+fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -> String {
+    std::iter::once(first).chain(others).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn pool_status(pool: &str, findings: &[Finding], nodes: i64) -> PoolStatus {
+    let object = crate::model::workload_type::pool_object(pool);
+    let unusable = |finding: &&Finding| {
+        matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable) && finding.object == object
+    };
+    let problems: Vec<_> = findings.iter().filter(unusable).map(|finding| finding.problem.clone()).collect();
+    PoolStatus {
+        name: pool.to_owned(),
+        ready: problems.is_empty(),
+        message: problems.join("; "),
+        nodes: Some(nodes),
+        hourly_cost: None,
+    }
+}

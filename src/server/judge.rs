@@ -1,0 +1,91 @@
+//! The judge of reviews: looks up what the decision depends on, decides, and puts the verdict into the wire's words.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hyper::body::Bytes;
+
+use super::review::Answer;
+use super::webhook::{Judge, JudgeError, Judgement};
+use crate::admission::decide::{Endpoint, Question, Verdict, decide};
+use crate::admission::policies::Policies;
+use crate::admission::review::Review;
+use crate::admission::standing::NamespaceLabels;
+use crate::cluster::cache::Cache;
+use crate::ports::clock::Clock;
+
+/// The labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Asks the API server itself for a namespace that the cache does not know yet.
+pub type NamespaceLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<Labels>> + Send + Sync>;
+
+/// Decides by the current policies.
+pub struct PolicyJudge {
+    policies: Arc<ArcSwap<Policies>>,
+    namespaces: Cache<Labels>,
+    lookup: NamespaceLookup,
+    clock: Arc<dyn Clock>,
+}
+
+impl PolicyJudge {
+    /// A judge that reads `policies` and `namespaces` at each decision, and asks `lookup` for a namespace that it misses.
+    #[must_use]
+    pub fn new(
+        policies: Arc<ArcSwap<Policies>>,
+        namespaces: Cache<Labels>,
+        lookup: NamespaceLookup,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { policies, namespaces, lookup, clock }
+    }
+
+    /// A pod may follow its namespace by milliseconds, faster than the watch does.
+    async fn labels(&self, namespace: &str) -> Option<Arc<Labels>> {
+        if namespace.is_empty() {
+            return None;
+        }
+        match self.namespaces.get("", namespace) {
+            Some(labels) => Some(labels),
+            None => (self.lookup)(namespace.to_owned()).await.map(Arc::new),
+        }
+    }
+
+    async fn decide(&self, endpoint: Endpoint, body: &[u8]) -> Result<Judgement, JudgeError> {
+        let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(error.to_string()))?;
+        let labels = self.labels(&review.namespace).await;
+        let policies = self.policies.load();
+        let namespace = labels.as_deref().map_or(NamespaceLabels::Unknown, NamespaceLabels::Known);
+        let question = Question { endpoint, review: &review, namespace, now: self.clock.now() };
+        let verdict = decide(&policies, &question);
+        record(endpoint, &review, &verdict);
+        Ok(Judgement { uid: review.uid.to_string(), answer: answer(verdict) })
+    }
+}
+
+impl Judge for PolicyJudge {
+    fn judge(self: Arc<Self>, endpoint: Endpoint, body: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
+        async move { self.decide(endpoint, &body).await }.boxed()
+    }
+}
+
+fn answer(verdict: Verdict) -> Answer {
+    let refusal = (!verdict.is_allowed()).then(|| verdict.message());
+    let audit = verdict.audit.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    Answer { refusal, patch: verdict.patch, warnings: verdict.warnings, audit }
+}
+
+/// One line a refusal, for whoever is asked about it: the codes, never the object.
+fn record(endpoint: Endpoint, review: &Review<'_>, verdict: &Verdict) {
+    if verdict.is_allowed() {
+        tracing::debug!(uid = %review.uid, ?endpoint, namespace = %review.namespace, name = %review.name, "admitted");
+    } else {
+        tracing::info!(
+            uid = %review.uid, ?endpoint, kind = review.kind.noun(), namespace = %review.namespace, name = %review.name,
+            user = %review.user.name, dry_run = review.dry_run, codes = verdict.codes().join(","), "refused"
+        );
+    }
+}

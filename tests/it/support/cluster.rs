@@ -1,0 +1,128 @@
+//! Two teams' nodes and an unprivileged user, on any lab: with Treenail, and without it for comparison.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::wait::{Condition, await_condition};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use treenail_lab::kubectl::{Kubectl, Outcome};
+use treenail_lab::{Lab, User, UserData};
+
+/// How long anything may take that is expected to happen.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The unprivileged user.
+pub(crate) fn alice() -> User {
+    User::named("alice")
+}
+
+/// The administrator's client.
+pub(crate) async fn administrator(lab: &Lab) -> Client {
+    lab.client(&User::administrator()).await.expect("the administrator has a client")
+}
+
+/// kubectl as this user.
+pub(crate) fn kubectl(lab: &Lab, user: &User) -> Kubectl {
+    lab.kubectl(user).expect("a kubeconfig can be written")
+}
+
+/// Applies a manifest as this user and says how it went.
+pub(crate) async fn apply(lab: &Lab, user: &User, manifest: &str) -> Outcome {
+    kubectl(lab, user).run_with_input(&["apply", "-f", "-"], manifest).await.expect("kubectl runs")
+}
+
+/// Creates a namespace with these labels, as the administrator.
+pub(crate) async fn namespace(lab: &Lab, name: &str, labels: &[(&str, &str)]) {
+    let labels: serde_json::Map<_, _> = labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let manifest = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
+    let outcome = apply(lab, &User::administrator(), &manifest.to_string()).await;
+    assert!(outcome.success, "{}", outcome.stderr);
+    // The service account is made by a controller; pods need it.
+    let accounts = Api::namespaced(administrator(lab).await, name);
+    let is_there = |account: Option<&k8s_openapi::api::core::v1::ServiceAccount>| account.is_some();
+    eventually(&accounts, "default", is_there).await.expect("the namespace has its service account");
+}
+
+/// Launches a node of a type by hand: tainted `node-type=TYPE`, labelled as the controller would label it.
+pub(crate) async fn node_of_type(lab: &Lab, workload_type: &str, instance_type: &str) -> Result<String> {
+    let (subnet, _) = lab.ec2().discovery_subnets().await?.into_iter().next().context("there is no subnet")?;
+    let user_data = UserData::of(lab.endpoint())
+        .label(&format!("karpenter.sh/nodepool={workload_type}"))
+        .taint("node-type", workload_type, "NoSchedule");
+    let instance = lab.ec2().run_instance(instance_type, &subnet, &user_data.archive()).await?;
+    let name = lab.registered_node(&instance).await?;
+    let nodes: Api<Node> = Api::all(administrator(lab).await);
+    let label = format!("workload-type.node-restriction.kubernetes.io/{workload_type}");
+    let labels = Patch::Merge(json!({ "metadata": { "labels": { label: "" } } }));
+    nodes.patch(&name, &PatchParams::default(), &labels).await?;
+    Ok(name)
+}
+
+/// Waits for a condition of an object.
+pub(crate) async fn eventually<K>(api: &Api<K>, name: &str, condition: impl Condition<K>) -> Result<()>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let wait = tokio::time::timeout(SOON, await_condition(api.clone(), name, condition)).await;
+    wait.with_context(|| format!("{name}: not within {SOON:?}"))?.with_context(|| format!("wait for {name}"))?;
+    Ok(())
+}
+
+/// Polls until `look` finds something.
+pub(crate) async fn soon<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        if let Some(found) = look().await {
+            return Ok(found);
+        }
+        ensure!(tokio::time::Instant::now() < deadline, "{what}: not within {SOON:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The node that a pod is on; nothing while it is on none.
+pub(crate) async fn node_of(pods: &Api<Pod>, name: &str) -> Option<String> {
+    pods.get_opt(name).await.ok().flatten()?.spec?.node_name
+}
+
+/// Makes `alice` the administrator of these namespaces, who may besides create and patch namespaces and bind pods: more than
+/// most clusters grant, so that what stops her is Treenail.
+pub(crate) async fn empower_alice(lab: &Lab, namespaces: &[&str]) {
+    let mut manifest = String::from(ALICE);
+    for namespace in namespaces {
+        manifest.push_str(&format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: alice, namespace: {namespace}}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}}\n\
+             subjects: [{{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}}]\n"
+        ));
+    }
+    let outcome = apply(lab, &User::administrator(), &manifest).await;
+    assert!(outcome.success, "{}", outcome.stderr);
+}
+
+const ALICE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: alice}
+rules:
+- {apiGroups: [''], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: [get, list, create, patch, update]}
+- {apiGroups: [''], resources: [pods/binding, bindings], verbs: [create]}
+- {apiGroups: [''], resources: [podtemplates], verbs: ['*']}
+- {apiGroups: [apps], resources: [daemonsets, replicasets], verbs: ['*']}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: alice}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: alice}
+subjects: [{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}]
+";
+
+/// Whether the namespace carries a label with this value.
+pub(crate) async fn has_label(lab: &Lab, namespace: &str, key: &str, value: &str) -> bool {
+    let namespaces: Api<Namespace> = Api::all(administrator(lab).await);
+    let found = namespaces.get_opt(namespace).await.ok().flatten();
+    found.is_some_and(|namespace| namespace.labels().get(key).is_some_and(|found| found == value))
+}

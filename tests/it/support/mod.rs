@@ -1,0 +1,4 @@
+//! What integration tests stand on.
+
+pub(crate) mod cluster;
+pub(crate) mod world;

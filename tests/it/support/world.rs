@@ -1,0 +1,111 @@
+//! One lab with Treenail in it, shared by the tests of this executable.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use treenail::api::conditions;
+use treenail::api::workload_type::WorkloadType;
+use treenail_lab::balancer::Balancer;
+use treenail_lab::treenail::{Treenail, WebhookReplica};
+use treenail_lab::process::Process;
+use treenail_lab::{Lab, User};
+
+use super::cluster::{administrator, apply, eventually, namespace, soon};
+
+/// A cluster with Treenail and two workload types, `application` and `monitoring`.
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    pub(crate) balancer: Balancer,
+    pub(crate) treenail: Treenail,
+    _webhook: WebhookReplica,
+    _controller: Process,
+}
+
+static WORLD: LazyLock<(Runtime, World)> = LazyLock::new(|| {
+    let runtime = Runtime::new().expect("a runtime can be made where tests run");
+    let world = runtime.block_on(World::start());
+    let world = world.unwrap_or_else(|error| panic!("start the cluster that the tests share: {error:#}"));
+    (runtime, world)
+});
+
+/// Runs a test on the shared cluster. Tests run at once: each uses names and namespaces of its own.
+pub(crate) fn on_treenail<T>(test: impl AsyncFnOnce(&'static World) -> T) -> T {
+    let (runtime, world) = &*WORLD;
+    runtime.block_on(test(world))
+}
+
+/// Treenail as it was built for these tests.
+pub(crate) fn treenail() -> Treenail {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    Treenail::new(Path::new(env!("CARGO_BIN_EXE_treenail")), &manifests)
+}
+
+impl World {
+    /// A cluster of one's own, for tests that disturb it.
+    pub(crate) async fn start() -> Result<Self> {
+        let lab = Lab::start(&[User::named("alice")]).await?;
+        let (treenail, balancer) = (treenail(), Balancer::start().await?);
+        treenail.install_crds(&lab).await?;
+        treenail.install_roles(&lab).await?;
+        let controller = treenail.start_controller(&lab, &[]).await?;
+        let webhook = treenail.start_webhook(&lab, &balancer, &[]).await?;
+        treenail.install_admission(&lab, &balancer).await?;
+        webhook.await_ready().await?;
+        let world = Self { lab, balancer, treenail, _webhook: webhook, _controller: controller };
+        world.create_types().await?;
+        world.await_policies().await?;
+        Ok(world)
+    }
+
+    async fn create_types(&self) -> Result<()> {
+        let kubectl = self.lab.kubectl(&User::administrator())?;
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples");
+        let outcome = kubectl.run(&["apply", "-f", &examples.display().to_string()]).await?;
+        anyhow::ensure!(outcome.success, "kubectl apply: {}", outcome.stderr);
+        let types: Api<WorkloadType> = Api::all(administrator(&self.lab).await);
+        for name in ["application", "monitoring"] {
+            let is_published = |found: Option<&WorkloadType>| {
+                let status = found.and_then(|found| found.status.as_ref());
+                status.is_some_and(|status| {
+                    !status.taints.is_empty() && conditions::is_true(&status.conditions, "ValidationSucceeded")
+                })
+            };
+            eventually(&types, name, is_published).await.context("the controller publishes the type")?;
+        }
+        Ok(())
+    }
+
+    /// Native policies, and configurations of webhooks, are taken up by the API server a moment after they are written.
+    async fn await_policies(&self) -> Result<()> {
+        let lab = &self.lab;
+        namespace(lab, "probe", &[("treenail.dev/workload-type", "application")]).await;
+        let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "probe");
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "name": "probe" },
+            "spec": { "containers": [{ "name": "app", "image": "app" }], "tolerations": [{ "operator": "Exists" }] },
+        }))?;
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        soon("the webhook judges", async || pods.create(&dry_run, &pod).await.err()).await?;
+        // Alice may do nothing yet, so the guard is asked through the administrator's impersonation of a stranger.
+        let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "nobody" }, "target": { "name": "n" } });
+        soon("the policies judge", async || {
+            let refused = lab.kubectl(&User::administrator()).ok()?.run_with_input(
+                &["create", "--raw", "/api/v1/namespaces/probe/bindings", "-f", "-"],
+                &binding.to_string(),
+            );
+            refused.await.ok()?.stderr.contains("BindingNotAllowed").then_some(())
+        })
+        .await?;
+        let guarded = "apiVersion: v1\nkind: Namespace\nmetadata: {name: probe-guard, labels: {treenail.dev/workload-type: nosuch}}\n";
+        soon("the namespace guard judges", async || {
+            let outcome = apply(lab, &User::administrator(), guarded).await;
+            (!outcome.success).then_some(())
+        })
+        .await
+    }
+}
