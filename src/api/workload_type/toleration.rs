@@ -5,6 +5,7 @@ use std::fmt;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::NO_DEFAULT;
 use crate::api::schema;
 use crate::api::taint::TaintEffect;
 use crate::api::text_enum::text_enum;
@@ -32,7 +33,7 @@ pub struct Toleration {
     pub key: String,
     /// How values are compared: `Equal`, nothing else.
     #[serde(default = "equal")]
-    #[schemars(extend("default" = null))]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub operator: TolerationOperator,
     /// Value of the taint.
     #[serde(default, skip_serializing_if = "String::is_empty")]

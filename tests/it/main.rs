@@ -1,0 +1,4 @@
+//! The integration tests: one executable, since each further one would link everything again.
+#![cfg(test)]
+
+mod crds;
