@@ -180,7 +180,7 @@ pub struct NodeClaimStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::resource_list")]
     pub allocatable: BTreeMap<String, Quantity>,
-    /// Conditions of the claim; Ready sums up Launched, Registered and Initialized.
+    /// Conditions of the claim; `Ready` sums up `Launched`, `Registered` and `Initialized`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

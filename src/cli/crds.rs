@@ -1,6 +1,5 @@
 //! `treenail crds`: prints the CRDs, writes them to files, or compares them with files.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::{fs, iter};
@@ -11,7 +10,7 @@ use clap::Args;
 use super::Outcome;
 use crate::api::crds;
 
-/// Print the CustomResourceDefinitions of everything that Treenail reads.
+/// Print the CRDs of everything that Treenail reads.
 ///
 /// NodePool, NodeClaim and EC2NodeClass are Karpenter's: if Karpenter is installed its CRDs are there
 /// already, and must not be replaced by these.
@@ -39,7 +38,7 @@ impl Crds {
         if let Some(directory) = self.write {
             return write(&directory, &files);
         }
-        let documents: String = files.values().flat_map(|yaml| ["---\n", yaml]).collect();
+        let documents: String = files.iter().flat_map(|(_, yaml)| ["---\n", yaml]).collect();
         match io::stdout().write_all(documents.as_bytes()) {
             // The reader had enough, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
@@ -48,13 +47,13 @@ impl Crds {
     }
 }
 
-/// The files by name, as they should be.
-fn generated() -> Result<BTreeMap<String, String>> {
+/// The files with their names, as they should be.
+fn generated() -> Result<Vec<(String, String)>> {
     let crds = crds::all()?;
     crds.iter().map(|crd| Ok((crd.file_name(), crd.to_yaml()?))).collect()
 }
 
-fn write(directory: &Path, files: &BTreeMap<String, String>) -> Result<Outcome> {
+fn write(directory: &Path, files: &[(String, String)]) -> Result<Outcome> {
     fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
     for (name, yaml) in files {
         let path = directory.join(name);
@@ -67,7 +66,7 @@ fn write(directory: &Path, files: &BTreeMap<String, String>) -> Result<Outcome> 
     Ok(Outcome::Done)
 }
 
-fn check(directory: &Path, files: &BTreeMap<String, String>) -> Result<Outcome> {
+fn check(directory: &Path, files: &[(String, String)]) -> Result<Outcome> {
     let mut problems = Vec::new();
     for (name, expected) in files {
         let path = directory.join(name);
@@ -94,7 +93,7 @@ fn check(directory: &Path, files: &BTreeMap<String, String>) -> Result<Outcome> 
 
 /// Names of YAML files in the directory that are not among the generated ones; none if there is no
 /// directory.
-fn leftovers(directory: &Path, files: &BTreeMap<String, String>) -> Result<Vec<String>> {
+fn leftovers(directory: &Path, files: &[(String, String)]) -> Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -104,7 +103,9 @@ fn leftovers(directory: &Path, files: &BTreeMap<String, String>) -> Result<Vec<S
     for entry in entries {
         let entry = entry.with_context(|| format!("list {}", directory.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if Path::new(&name).extension().is_some_and(|e| e == "yaml") && !files.contains_key(&name) {
+        if Path::new(&name).extension().is_some_and(|e| e == "yaml")
+            && !files.iter().any(|(known, _)| *known == name)
+        {
             names.push(name);
         }
     }

@@ -3,5 +3,6 @@
 
 mod architecture;
 mod attacks;
+mod crds;
 mod legitimate;
 mod support;

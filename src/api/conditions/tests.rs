@@ -8,17 +8,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("within range")
 }
 
-/// `type=status/reason@since g=generation`, one a line.
-fn render(conditions: &[Condition]) -> String {
-    conditions
-        .iter()
-        .map(|c| {
-            let generation = c.observed_generation.expect("every condition set here has one");
-            let since = c.last_transition_time.0.as_second();
-            format!("{}={}/{}@{since} g{generation} {}\n", c.type_, c.status, c.reason, c.message)
-        })
-        .collect::<String>()
-        .replace(" \n", "\n")
+/// `type=status/reason@since g=generation message`.
+fn render(condition: &Condition) -> String {
+    let Condition { type_, status, reason, message, .. } = condition;
+    let generation = condition.observed_generation.expect("every condition set here has one");
+    let since = condition.last_transition_time.0.as_second();
+    format!("{type_}={status}/{reason}@{since} g{generation} {message}").trim_end().to_owned()
 }
 
 struct Step {
@@ -29,13 +24,14 @@ struct Step {
 
 fn check(steps: &[Step], expected: &expect_test::Expect) {
     let mut conditions = Vec::new();
-    let mut story = String::new();
+    let mut story = Vec::new();
     for step in steps {
         let subject = Subject { conditions: &conditions, generation: step.generation, created: at(100) };
         conditions = TYPES.merge(subject, &step.changes, at(step.now));
-        story.push_str(&format!("at {}\n{}", step.now, render(&conditions)));
+        story.push(format!("at {}", step.now));
+        story.extend(conditions.iter().map(render));
     }
-    expected.assert_eq(&story);
+    expected.assert_eq(&(story.join("\n") + "\n"));
 }
 
 #[test]

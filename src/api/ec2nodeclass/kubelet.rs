@@ -4,6 +4,7 @@
 //! every problem at once. Quantities stay text, they are the model's to read. Settings that are not read
 //! here are found by [`unsupported`](crate::api::unsupported), so that none is ignored unnoticed.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -106,7 +107,7 @@ fn reserved(
                 quantities.insert(name.clone(), Quantity(text.to_owned()));
             }
             None => {
-                report(errors, format!("{key}.{name}"), format!("expected a quoted quantity, found {value}"))
+                report(errors, format!("{key}.{name}"), format!("expected a quoted quantity, found {value}"));
             }
         }
     }
@@ -154,7 +155,7 @@ fn addresses(settings: &BTreeMap<String, Value>, key: &str, errors: &mut Vec<Kub
         return Vec::new();
     };
     for (index, text) in texts.iter().enumerate() {
-        if text.parse::<std::net::IpAddr>().is_err() {
+        if text.parse::<IpAddr>().is_err() {
             report(errors, format!("{key}[{index}]"), format!("expected an IP address, found {text:?}"));
         }
     }
@@ -243,7 +244,7 @@ mod tests {
             "clusterDNS": ["dns.example.com"],
         }))
         .expect_err("refused");
-        let text = errors.iter().map(|e| format!("{e}\n")).collect::<String>();
+        let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
         expect![[r#"
             spec.kubelet.maxPods: expected a whole number from 0 to 2147483647, found "cpus * 10"
             spec.kubelet.podsPerCore: expected a whole number from 0 to 2147483647, found -1

@@ -83,7 +83,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What is done with local NVMe disks.
+    /// What is done with local disks.
     pub enum InstanceStorePolicy {
         /// They become one striped volume for pods' ephemeral storage and images.
         Raid0 = "RAID0",
@@ -243,7 +243,7 @@ pub struct Ec2NodeClassSpec {
         "at most one disk can be the rootVolume",
     ))]
     pub block_device_mappings: Vec<BlockDeviceMapping>,
-    /// What is done with local NVMe disks: RAID0 stripes them for pods. Without it they are left alone.
+    /// What is done with local disks: `RAID0` stripes them for pods. Without it they are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_store_policy: Option<InstanceStorePolicy>,
     /// Network interfaces of the instances, instead of the one that they get by default.

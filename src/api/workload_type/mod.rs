@@ -30,6 +30,9 @@ pub use status::{
 };
 pub use toleration::{Toleration, TolerationOperator};
 
+/// Keeps a default of the Rust type out of the schema.
+const NO_DEFAULT: Option<bool> = None;
+
 /// The spec can be carried out as it is written.
 pub const VALIDATION_SUCCEEDED: &str = "ValidationSucceeded";
 /// Every pool that the type names is there and ready.
@@ -123,7 +126,7 @@ pub struct WorkloadTypeSpec {
     /// `treenail.dev/workload-type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<NamespaceSelector>,
-    /// What happens to pods that break the type's rules: Enforce, Warn or Audit.
+    /// What happens to pods that break the type's rules: `Enforce`, `Warn` or `Audit`.
     #[serde(default = "enforce")]
     pub enforcement: Enforcement,
     /// Tolerations that pods of the type get, instead of those derived from the taints of the pools. An empty
@@ -140,7 +143,8 @@ pub struct WorkloadTypeSpec {
     ))]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// What a pod of the type may ask for beyond that.
-    #[serde(default, skip_serializing_if = "Allow::is_default")]
+    #[serde(default)]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub allow: Allow,
     /// DaemonSets that also run on the type's nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -166,8 +170,12 @@ pub struct Allow {
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub tolerations: Vec<Toleration>,
     /// Schedulers that pods may name. Default: `default-scheduler`.
-    #[serde(default = "default_scheduler", skip_serializing_if = "is_default_scheduler")]
-    #[schemars(length(min = 1, max = 16), schema_with = "schema::object_names")]
+    #[serde(default = "default_scheduler")]
+    #[schemars(
+        length(min = 1, max = 16),
+        schema_with = "schema::object_names",
+        extend("default" = NO_DEFAULT)
+    )]
     pub scheduler_names: BTreeSet<String>,
     /// Priority classes that pods may name. Without any: all but `system-*`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -180,12 +188,6 @@ pub struct Allow {
     /// Whether required pod affinity and anti-affinity may reach into namespaces of other types.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cross_namespace_affinity: bool,
-}
-
-impl Allow {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Default for Allow {
@@ -223,9 +225,10 @@ pub struct Agent {
     "allowFromTypes needs isolation Type or Namespace",
 ))]
 pub struct Network {
-    /// Whom the network lets in: None (everybody), Type (pods of the same type) or Namespace (pods of the same
-    /// namespace). Default: None.
-    #[serde(default = "no_isolation", skip_serializing_if = "is_no_isolation")]
+    /// Whom the network lets in: `None` (everybody), `Type` (pods of the same type) or `Namespace` (pods of
+    /// the same namespace). Default: `None`.
+    #[serde(default = "no_isolation")]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub isolation: NetworkIsolation,
     /// Types whose pods are let in too.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -241,14 +244,6 @@ fn no_isolation() -> NetworkIsolation {
     NetworkIsolation::None
 }
 
-fn is_no_isolation(isolation: &NetworkIsolation) -> bool {
-    *isolation == NetworkIsolation::None
-}
-
 fn default_scheduler() -> BTreeSet<String> {
     BTreeSet::from(["default-scheduler".to_owned()])
-}
-
-fn is_default_scheduler(names: &BTreeSet<String>) -> bool {
-    *names == default_scheduler()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NamespaceSelector;
+use super::{NO_DEFAULT, NamespaceSelector};
 use crate::api::duration::GoDuration;
 use crate::api::schema;
 use crate::api::text_enum::text_enum;
@@ -29,9 +29,10 @@ pub struct PoolReference {
     /// Name of the NodePool.
     #[schemars(length(max = 63), extend("pattern" = schema::DNS_SUBDOMAIN))]
     pub name: String,
-    /// Whose pods share a node of the pool: Shared (all pods of the type), Team (pods of namespaces with the
-    /// same label `treenail.dev/team`) or Namespace. Default: Shared.
-    #[serde(default = "shared", skip_serializing_if = "is_shared")]
+    /// Whose pods share a node of the pool: `Shared` (all pods of the type), `Team` (pods of namespaces with
+    /// the same label `treenail.dev/team`) or `Namespace`. Default: `Shared`.
+    #[serde(default = "shared")]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub tenancy: Tenancy,
     /// Namespaces of the type whose pods may use the pool. Without it: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +44,8 @@ pub struct PoolReference {
     pub only_for_resources: BTreeSet<String>,
     /// For how long the pool must have had no capacity, or been at its limit, before the next pool may be
     /// launched instead. Default: `2m`.
-    #[serde(default = "default_fallback_after", skip_serializing_if = "is_default_fallback_after")]
+    #[serde(default = "default_fallback_after")]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub fallback_after: GoDuration,
 }
 
@@ -65,14 +67,6 @@ fn shared() -> Tenancy {
     Tenancy::Shared
 }
 
-fn is_shared(tenancy: &Tenancy) -> bool {
-    *tenancy == Tenancy::Shared
-}
-
 fn default_fallback_after() -> GoDuration {
     GoDuration::from("2m")
-}
-
-fn is_default_fallback_after(duration: &GoDuration) -> bool {
-    *duration == default_fallback_after()
 }

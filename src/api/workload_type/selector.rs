@@ -53,7 +53,7 @@ pub struct NamespaceExpression {
         "namespaces can be selected by labels treenail.dev/* and kubernetes.io/metadata.name only",
     ))]
     pub key: String,
-    /// How the label relates to the values: In, nothing else.
+    /// How the label relates to the values: `In`, nothing else.
     pub operator: SelectorOperator,
     /// Values, one of which the label must have.
     #[schemars(length(min = 1, max = 256), schema_with = "schema::label_values")]

@@ -5,6 +5,7 @@ use std::fmt;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::NO_DEFAULT;
 use crate::api::schema;
 use crate::api::taint::TaintEffect;
 use crate::api::text_enum::text_enum;
@@ -30,15 +31,15 @@ pub struct Toleration {
         "taints of node.kubernetes.io, node.cloudprovider.kubernetes.io and karpenter.sh isolate nobody and cannot be owned",
     ))]
     pub key: String,
-    /// How values are compared: Equal, nothing else.
+    /// How values are compared: `Equal`, nothing else.
     #[serde(default = "equal")]
-    #[schemars(extend("default" = null))]
+    #[schemars(extend("default" = NO_DEFAULT))]
     pub operator: TolerationOperator,
     /// Value of the taint.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 63), extend("pattern" = schema::LABEL_VALUE))]
     pub value: String,
-    /// Effect of the taint: NoSchedule or NoExecute.
+    /// Effect of the taint: `NoSchedule` or `NoExecute`.
     #[schemars(extend("enum" = ["NoSchedule", "NoExecute"]))]
     pub effect: TaintEffect,
 }
