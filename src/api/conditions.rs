@@ -122,6 +122,12 @@ impl Change {
         Self::new(type_, ConditionStatus::Unknown, reason, message.into())
     }
 
+    /// Says more about it, as a condition that is bad when it holds should.
+    #[must_use]
+    pub fn with_message(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     fn new(type_: &'static str, status: ConditionStatus, reason: &'static str, message: String) -> Self {
         Self { type_: type_.into(), status, reason: reason.into(), message }
     }

@@ -30,8 +30,10 @@ const LEASE: &str = "treenail-leader-election";
 pub async fn run(settings: ControllerSettings) -> Result<()> {
     let mut supervisor = Supervisor::start()?;
     let address = (settings.common.bind_address, settings.common.health_probe_port);
-    let probes = TcpListener::bind(address).await.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let client = Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let probes =
+        TcpListener::bind(address).await.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
+    let client =
+        Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let lease = |namespace: &str, name: &str| {
@@ -50,9 +52,13 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     supervisor.spawn(
         "namespace watch",
-        namespaces.clone().follow(all, watcher::Config::default(), |namespace: PartialObjectMeta<Namespace>| {
-            Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
-        }),
+        namespaces.clone().follow(
+            all,
+            watcher::Config::default(),
+            |namespace: PartialObjectMeta<Namespace>| {
+                Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
+            },
+        ),
     );
     let types = WorkloadTypeController {
         client: client.clone(),
@@ -69,7 +75,13 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     let shutdown = Shutdown::default();
     let readiness = Readiness::new(Vec::new(), shutdown.clone());
-    let serve = tokio::spawn(listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO));
+    let serve = tokio::spawn(listener::serve(
+        probes,
+        None,
+        health::router(readiness),
+        shutdown.clone(),
+        Duration::ZERO,
+    ));
 
     supervisor.until_told_to_end().await?;
     supervisor.stop().await;

@@ -39,8 +39,10 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let calls = TcpListener::bind((address, settings.webhook_port)).await;
     let calls = calls.with_context(|| format!("listen on {address}:{}", settings.webhook_port))?;
     let probes = TcpListener::bind((address, settings.common.health_probe_port)).await;
-    let probes = probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
-    let client = Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let probes =
+        probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
+    let client =
+        Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let caches = Caches::new();
@@ -49,8 +51,12 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     supervisor.spawn("policies", keep_policies(caches.clone(), Arc::clone(&policies), Arc::clone(&clock)));
 
     let serving = Arc::new(Serving::default());
-    let keeper =
-        Arc::new(CertificateKeeper::new(client.clone(), settings.clone(), Arc::clone(&serving), Arc::clone(&clock)));
+    let keeper = Arc::new(CertificateKeeper::new(
+        client.clone(),
+        settings.clone(),
+        Arc::clone(&serving),
+        Arc::clone(&clock),
+    ));
     supervisor.spawn("certificate watches", Arc::clone(&keeper).follow());
     supervisor.spawn("certificate", Arc::clone(&keeper).keep());
 
@@ -61,8 +67,13 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let router = webhook::router(Arc::new(judge), shutdown.clone());
     let within = settings.shutdown_timeout;
     let serve_calls = tokio::spawn(listener::serve(calls, Some(tls), router, shutdown.clone(), within));
-    let serve_probes =
-        tokio::spawn(listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO));
+    let serve_probes = tokio::spawn(listener::serve(
+        probes,
+        None,
+        health::router(readiness),
+        shutdown.clone(),
+        Duration::ZERO,
+    ));
 
     supervisor.until_told_to_end().await?;
     tracing::info!(delay_seconds = settings.shutdown_delay.as_secs(), "told to end; still accepting calls");
@@ -95,8 +106,10 @@ impl Caches {
         let labels = |namespace: PartialObjectMeta<Namespace>| {
             Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
         };
-        supervisor
-            .spawn("namespace watch", self.namespaces.clone().follow(namespaces, watcher::Config::default(), labels));
+        supervisor.spawn(
+            "namespace watch",
+            self.namespaces.clone().follow(namespaces, watcher::Config::default(), labels),
+        );
         follow_typed(supervisor, "workload type watch", client, &self.workload_types);
         follow_typed(supervisor, "node pool watch", client, &self.node_pools);
         follow_typed(supervisor, "node class watch", client, &self.node_classes);

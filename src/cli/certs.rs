@@ -33,7 +33,8 @@ impl Certs {
     /// Writes the files; refuses to replace any without --force.
     pub(super) fn run(self) -> Result<Outcome> {
         let files = ["ca.crt", "ca.key", "tls.crt", "tls.key"].map(|name| self.directory.join(name));
-        let existing: Vec<_> = files.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
+        let existing: Vec<_> =
+            files.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
         if !existing.is_empty() && !self.force {
             explain(&format!("{} exists; --force replaces it", existing.join(", ")));
             return Ok(Outcome::Refused);

@@ -15,7 +15,7 @@ use crate::api::nodepool::NodePool;
 use crate::api::workload_type::{WorkloadType, WorkloadTypeStatus};
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::cache::Cache;
-use crate::lifecycle::type_status::{Counts, status};
+use crate::lifecycle::type_status::{Counts, launched, status};
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
 use crate::ports::clock::Clock;
 
@@ -73,11 +73,13 @@ impl WorkloadTypeController {
     /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
     async fn write_all(&self) -> bool {
         let objects = self.workload_types.all();
-        let types: BTreeMap<_, _> =
-            objects.iter().map(|object| (object.name_any(), workload_type::WorkloadType::read(object))).collect();
+        let types: BTreeMap<_, _> = objects
+            .iter()
+            .map(|object| (object.name_any(), workload_type::WorkloadType::read(object)))
+            .collect();
         let pools: BTreeMap<_, _> =
             self.node_pools.all().iter().map(|object| (object.name_any(), Pool::read(object))).collect();
-        let nodes: Vec<_> = self.node_claims.all().iter().filter_map(|claim| LaunchedNode::read(claim)).collect();
+        let nodes: Vec<_> = self.node_claims.all().iter().filter_map(|claim| launched(claim)).collect();
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let counts = self.counts(&nodes);
         let now = self.clock.now();

@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::api::conditions::{Change, Subject};
+use crate::api::labels;
+use crate::api::nodeclaim::NodeClaim;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
-use crate::model::workload_type::{Derivation, Finding, FindingKind, Fleet, WorkloadType, derive};
+use crate::model::taints::{Effect, Taint};
+use crate::model::workload_type::{
+    Derivation, Finding, FindingKind, Fleet, LaunchedNode, WorkloadType, derive,
+};
 
 /// What can be counted about the types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +24,12 @@ pub struct Counts {
 
 /// The status that the object should have.
 #[must_use]
-pub fn status(object: &api::WorkloadType, fleet: &Fleet<'_>, counts: &Counts, now: Timestamp) -> WorkloadTypeStatus {
+pub fn status(
+    object: &api::WorkloadType,
+    fleet: &Fleet<'_>,
+    counts: &Counts,
+    now: Timestamp,
+) -> WorkloadTypeStatus {
     let before = object.status.clone().unwrap_or_default();
     let workload_type = WorkloadType::read(object);
     let derivation = derive(&workload_type, fleet);
@@ -34,10 +44,25 @@ pub fn status(object: &api::WorkloadType, fleet: &Fleet<'_>, counts: &Counts, no
         conditions: api::CONDITIONS.merge(subject, &conditions(&derivation), now),
         namespaces: Some(counts.namespaces.get(&workload_type.name).copied().unwrap_or(0)),
         nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
-        pools: workload_type.pools.iter().map(|pool| pool_status(pool, &derivation.findings, nodes_of(pool))).collect(),
+        pools: workload_type
+            .pools
+            .iter()
+            .map(|pool| pool_status(pool, &derivation.findings, nodes_of(pool)))
+            .collect(),
         ..before
     };
     derivation.publish(status)
+}
+
+/// What a claim says of its node. A claim of no pool is nobody's node.
+#[must_use]
+pub fn launched(claim: &NodeClaim) -> Option<LaunchedNode> {
+    let pool = claim.metadata.labels.as_ref()?.get(labels::NODEPOOL)?.clone();
+    let taints = claim.spec.taints.iter().filter_map(|taint| {
+        let effect = Effect::from_name(taint.effect.as_str())?;
+        Some(Taint { key: taint.key.clone(), value: taint.value.clone(), effect })
+    });
+    Some(LaunchedNode { pool, taints: taints.collect() })
 }
 
 fn conditions(derivation: &Derivation) -> Vec<Change> {
@@ -62,9 +87,10 @@ fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -
 }
 
 fn pool_status(pool: &str, findings: &[Finding], nodes: i64) -> PoolStatus {
-    let object = crate::model::workload_type::pool_object(pool);
+    let object = format!("NodePool {pool}");
     let unusable = |finding: &&Finding| {
-        matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable) && finding.object == object
+        matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable)
+            && finding.object == object
     };
     let problems: Vec<_> = findings.iter().filter(unusable).map(|finding| finding.problem.clone()).collect();
     PoolStatus {

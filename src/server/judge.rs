@@ -67,7 +67,11 @@ impl PolicyJudge {
 }
 
 impl Judge for PolicyJudge {
-    fn judge(self: Arc<Self>, endpoint: Endpoint, body: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
+    fn judge(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(endpoint, &body).await }.boxed()
     }
 }

@@ -45,7 +45,11 @@ pub struct Judgement {
 /// Who decides about a review.
 pub trait Judge: Send + Sync + 'static {
     /// Judges the review in this body. May wait for what it must look up; the caller bounds the time.
-    fn judge(self: Arc<Self>, endpoint: Endpoint, body: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>>;
+    fn judge(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Judgement, JudgeError>>;
 }
 
 /// The request cannot be judged: a failed call, not an answer.

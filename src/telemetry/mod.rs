@@ -7,8 +7,9 @@ use crate::config::{CommonSettings, LogFormat};
 
 /// Starts logging; once per process.
 pub fn start(settings: &CommonSettings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.log_level)
-        .with_context(|| format!("--log-level {:?}: expected levels such as `info,treenail=debug`", settings.log_level))?;
+    let filter = EnvFilter::try_new(&settings.log_level).with_context(|| {
+        format!("--log-level {:?}: expected levels such as `info,treenail=debug`", settings.log_level)
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

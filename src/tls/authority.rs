@@ -105,8 +105,8 @@ impl Authority {
     /// Signs a certificate for a server of these DNS names and addresses, to be written to files.
     pub fn sign(&self, names: &[String], now: Timestamp) -> Result<Signed, CertificateError> {
         let make = |error| CertificateError::Make("the webhook's certificate", error);
-        let authority_key =
-            KeyPair::from_pem(&self.key).map_err(|error| CertificateError::Make("use of the authority's key", error))?;
+        let authority_key = KeyPair::from_pem(&self.key)
+            .map_err(|error| CertificateError::Make("use of the authority's key", error))?;
         let issuer = Issuer::from_ca_cert_pem(&self.bundle, authority_key).map_err(make)?;
         let key = KeyPair::generate().map_err(make)?;
         let mut params = CertificateParams::new(names).map_err(make)?;

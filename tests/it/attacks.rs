@@ -100,13 +100,17 @@ const POD_ATTACKS: &[PodAttack] = &[
     PodAttack {
         name: "toleration",
         standing: Standing::Typed,
-        pod: |stage| spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }])),
+        pod: |stage| {
+            spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]))
+        },
         code: "ForeignToleration",
     },
     PodAttack {
         name: "toleration-typeless",
         standing: Standing::Typeless,
-        pod: |stage| spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }])),
+        pod: |stage| {
+            spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]))
+        },
         code: "ForeignToleration",
     },
     PodAttack {
@@ -124,7 +128,9 @@ const POD_ATTACKS: &[PodAttack] = &[
     PodAttack {
         name: "any-value",
         standing: Standing::Typed,
-        pod: |stage| spec(stage, json!([{ "key": "node-type", "operator": "Exists", "effect": "NoSchedule" }])),
+        pod: |stage| {
+            spec(stage, json!([{ "key": "node-type", "operator": "Exists", "effect": "NoSchedule" }]))
+        },
         code: "ForeignToleration",
     },
     PodAttack {
@@ -149,7 +155,8 @@ const POD_ATTACKS: &[PodAttack] = &[
         name: "type-label",
         standing: Standing::Typed,
         pod: |stage| {
-            let mut pod = spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]));
+            let mut pod =
+                spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]));
             pod["metadata"] = json!({ "labels": { "treenail.dev/workload-type": "monitoring" } });
             pod
         },
@@ -159,7 +166,8 @@ const POD_ATTACKS: &[PodAttack] = &[
         name: "type-label-typeless",
         standing: Standing::Typeless,
         pod: |stage| {
-            let mut pod = spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]));
+            let mut pod =
+                spec(stage, json!([{ "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }]));
             pod["metadata"] = json!({ "labels": { "treenail.dev/workload-type": "monitoring" } });
             pod
         },
@@ -223,7 +231,11 @@ async fn play_pod_attacks(stage: &Stage<'_>, fenced: bool) {
 /// Refused, and the reason's code is the first of our words.
 fn assert_refused(attack: &str, outcome: &Outcome, code: &str) {
     assert!(!outcome.success, "{attack} was accepted: {}", outcome.stdout);
-    let ours = outcome.stderr.split("denied the request: ").nth(1).or(outcome.stderr.split("denied request: ").nth(1));
+    let ours = outcome
+        .stderr
+        .split("denied the request: ")
+        .nth(1)
+        .or(outcome.stderr.split("denied request: ").nth(1));
     let ours = ours.unwrap_or_else(|| panic!("{attack}: {}", outcome.stderr));
     assert!(ours.starts_with(&format!("{code}: ")), "{attack}: {}", outcome.stderr);
 }
@@ -249,7 +261,9 @@ fn workload(kind: &str, standing: Standing, stage: &Stage<'_>) -> Value {
         template
     };
     let (api_version, rest) = match kind {
-        "Deployment" | "ReplicaSet" => ("apps/v1", json!({ "spec": { "replicas": 1, "selector": selector, "template": template } })),
+        "Deployment" | "ReplicaSet" => {
+            ("apps/v1", json!({ "spec": { "replicas": 1, "selector": selector, "template": template } }))
+        }
         "StatefulSet" => (
             "apps/v1",
             json!({ "spec": { "replicas": 1, "serviceName": name, "selector": selector, "template": template } }),
@@ -272,7 +286,14 @@ fn workload(kind: &str, standing: Standing, stage: &Stage<'_>) -> Value {
 }
 
 const TEMPLATE_KINDS: [&str; 8] = [
-    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "PodTemplate",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "Job",
+    "CronJob",
+    "PodTemplate",
 ];
 
 /// Kinds whose controllers make a pod at once.
@@ -321,7 +342,11 @@ async fn assert_pods_refused(stage: &Stage<'_>, kind: &str) {
         let wanted = if kind == "Deployment" { "ReplicaSet" } else { kind };
         let about = |event: &&Event| {
             event.involved_object.kind.as_deref() == Some(wanted)
-                && event.involved_object.name.as_deref().is_some_and(|name| name.starts_with(&kind.to_lowercase()))
+                && event
+                    .involved_object
+                    .name
+                    .as_deref()
+                    .is_some_and(|name| name.starts_with(&kind.to_lowercase()))
                 && event.reason.as_deref() == Some("FailedCreate")
         };
         events.iter().find(about).and_then(|event| event.message.clone())
@@ -340,7 +365,12 @@ async fn play_namespace_attacks(stage: &Stage<'_>, fenced: bool, name: &str) {
     let patch = |value: Value| json!({ "metadata": { "labels": { KEY: value } } }).to_string();
     let attempts = [
         ("label a namespace", stage.typeless.as_str(), None, json!("monitoring")),
-        ("label it through status", stage.typeless.as_str(), Some("--subresource=status"), json!("monitoring")),
+        (
+            "label it through status",
+            stage.typeless.as_str(),
+            Some("--subresource=status"),
+            json!("monitoring"),
+        ),
         ("change the label", stage.typed.as_str(), None, json!("monitoring")),
         ("change it through status", stage.typed.as_str(), Some("--subresource=status"), json!("monitoring")),
         ("remove the label", stage.typed.as_str(), None, Value::Null),
@@ -359,7 +389,8 @@ async fn play_namespace_attacks(stage: &Stage<'_>, fenced: bool, name: &str) {
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": stage.typeless, "labels": { KEY: "monitoring" } },
     });
     let path = format!("/api/v1/namespaces/{}/finalize", stage.typeless);
-    let outcome = alice.run_with_input(&["replace", "--raw", &path, "-f", "-"], &finalize.to_string()).await.unwrap();
+    let outcome =
+        alice.run_with_input(&["replace", "--raw", &path, "-f", "-"], &finalize.to_string()).await.unwrap();
     if fenced {
         assert_refused("label it through finalize", &outcome, "TypeNotGranted");
         assert!(!has_label(stage.lab, &stage.typeless, KEY, "monitoring").await);
@@ -380,7 +411,9 @@ async fn play_namespace_attacks(stage: &Stage<'_>, fenced: bool, name: &str) {
 
 /// Binds a pod by hand, past the scheduler.
 async fn play_bindings(stage: &Stage<'_>, fenced: bool) {
-    for (name, path) in [("bound-by-subresource", "pods/bound-by-subresource/binding"), ("bound-by-binding", "bindings")] {
+    for (name, path) in
+        [("bound-by-subresource", "pods/bound-by-subresource/binding"), ("bound-by-binding", "bindings")]
+    {
         let pod = stage.pod(Standing::Typeless, name, &json!({ "schedulerName": "nobody" }));
         let outcome = stage.apply(&pod).await;
         assert!(outcome.success, "{name}: {}", outcome.stderr);
@@ -390,7 +423,8 @@ async fn play_bindings(stage: &Stage<'_>, fenced: bool) {
         });
         let path = format!("/api/v1/namespaces/{}/{path}", stage.typeless);
         let alice = kubectl(stage.lab, &alice());
-        let outcome = alice.run_with_input(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).await.unwrap();
+        let outcome =
+            alice.run_with_input(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).await.unwrap();
         if fenced {
             assert_refused(name, &outcome, "BindingNotAllowed");
             assert_eq!(node_of(&stage.pods(Standing::Typeless).await, name).await, None);
@@ -414,7 +448,8 @@ async fn play_update(stage: &Stage<'_>, fenced: bool) {
         let mut tolerations = json!(before);
         tolerations.as_array_mut().unwrap().push(json!({ "operator": "Exists" }));
         let patch = patch.replace(r#"[{"operator":"Exists"}]"#, &tolerations.to_string());
-        let arguments = ["patch", "pod", "updated", "-n", stage.namespace(standing), "--type=merge", "-p", &patch];
+        let arguments =
+            ["patch", "pod", "updated", "-n", stage.namespace(standing), "--type=merge", "-p", &patch];
         let outcome = kubectl(stage.lab, &alice()).run(&arguments).await.unwrap();
         if fenced {
             assert_refused("add a toleration", &outcome, "ForeignToleration");
@@ -436,8 +471,10 @@ async fn play(lab: &Lab, fenced: bool, name: &str) {
     play_namespace_attacks(&stage, fenced, name).await;
     if fenced {
         let pods: Api<Pod> = Api::all(administrator(lab).await);
-        let on_target = pods.list(&ListParams::default().fields(&format!("spec.nodeName={target}"))).await.unwrap();
-        let ours = on_target.iter().filter(|pod| pod.namespace().is_some_and(|found| found.starts_with(name)));
+        let on_target =
+            pods.list(&ListParams::default().fields(&format!("spec.nodeName={target}"))).await.unwrap();
+        let ours =
+            on_target.iter().filter(|pod| pod.namespace().is_some_and(|found| found.starts_with(name)));
         assert_eq!(ours.map(ResourceExt::name_any).collect::<Vec<_>>(), Vec::<String>::new());
     }
     let pods = stage.pods(Standing::Typeless).await;

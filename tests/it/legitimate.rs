@@ -5,7 +5,9 @@ use kube::api::Api;
 use kube::runtime::conditions::is_pod_running;
 use treenail_lab::User;
 
-use crate::support::cluster::{administrator, apply, eventually, kubectl, namespace, node_of, node_of_type, soon};
+use crate::support::cluster::{
+    administrator, apply, eventually, kubectl, namespace, node_of, node_of_type, soon,
+};
 use crate::support::world::{World, on_treenail};
 
 fn deployment(namespace: &str) -> String {
@@ -52,16 +54,25 @@ fn a_deployment_without_a_word_about_nodes_lands_on_its_types_nodes_and_lives_it
                 let spec = pod.spec.unwrap();
                 let node = spec.node_name.unwrap();
                 assert!(spec.tolerations.unwrap().iter().any(|toleration| {
-                    toleration.key.as_deref() == Some("node-type") && toleration.value.as_deref() == Some("application")
+                    toleration.key.as_deref() == Some("node-type")
+                        && toleration.value.as_deref() == Some("application")
                 }));
-                assert!(spec.node_selector.unwrap().contains_key("workload-type.node-restriction.kubernetes.io/application"));
+                assert!(
+                    spec.node_selector
+                        .unwrap()
+                        .contains_key("workload-type.node-restriction.kubernetes.io/application")
+                );
                 // Other tests may have application nodes too; a monitoring node it is never.
                 assert!(!node.is_empty());
             }
         };
         allowed(2).await;
         // The template is what its author wrote.
-        let template = run(world, &["get", "deployment", "web", "-n", "legit-web", "-o", "jsonpath={.spec.template.spec}"]).await;
+        let template = run(
+            world,
+            &["get", "deployment", "web", "-n", "legit-web", "-o", "jsonpath={.spec.template.spec}"],
+        )
+        .await;
         assert!(!template.contains("tolerations") && !template.contains("nodeSelector"), "{template}");
         let difference = kubectl(&world.lab, &User::administrator())
             .run_with_input(&["diff", "-f", "-"], &deployment("legit-web"))
@@ -75,7 +86,10 @@ fn a_deployment_without_a_word_about_nodes_lands_on_its_types_nodes_and_lives_it
         run(world, &["rollout", "status", "deployment/web", "-n", "legit-web", "--timeout=30s"]).await;
         allowed(3).await;
         let applied = kubectl(&world.lab, &User::administrator())
-            .run_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &deployment("legit-web"))
+            .run_with_input(
+                &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+                &deployment("legit-web"),
+            )
             .await
             .unwrap();
         assert!(applied.success, "{}", applied.stderr);
@@ -119,7 +133,9 @@ fn a_wildcard_daemonset_of_kube_system_runs_on_every_node() {
         let pods: Api<Pod> = Api::namespaced(administrator(&world.lab).await, "kube-system");
         soon("an agent runs on the node", async || {
             let pods = pods.list(&kube::api::ListParams::default().labels("app=legit-agent")).await.ok()?;
-            pods.iter().any(|pod| is_running(pod) && pod.spec.as_ref()?.node_name.as_ref() == Some(&node)).then_some(())
+            pods.iter()
+                .any(|pod| is_running(pod) && pod.spec.as_ref()?.node_name.as_ref() == Some(&node))
+                .then_some(())
         })
         .await
         .unwrap();

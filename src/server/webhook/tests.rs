@@ -7,7 +7,11 @@ use super::*;
 struct Obedient;
 
 impl Judge for Obedient {
-    fn judge(self: Arc<Self>, endpoint: Endpoint, body: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
+    fn judge(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         Box::pin(async move {
             let review: Value =
                 serde_json::from_slice(&body).map_err(|error| JudgeError::BadRequest(error.to_string()))?;
@@ -18,7 +22,10 @@ impl Judge for Obedient {
                 _ => {}
             }
             let uid = request["uid"].as_str().unwrap_or_default().to_owned();
-            Ok(Judgement { uid, answer: Answer { refusal: Some(format!("{endpoint:?}")), ..Answer::default() } })
+            Ok(Judgement {
+                uid,
+                answer: Answer { refusal: Some(format!("{endpoint:?}")), ..Answer::default() },
+            })
         })
     }
 }

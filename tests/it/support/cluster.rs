@@ -36,8 +36,10 @@ pub(crate) async fn apply(lab: &Lab, user: &User, manifest: &str) -> Outcome {
 
 /// Creates a namespace with these labels, as the administrator.
 pub(crate) async fn namespace(lab: &Lab, name: &str, labels: &[(&str, &str)]) {
-    let labels: serde_json::Map<_, _> = labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
-    let manifest = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
+    let labels: serde_json::Map<_, _> =
+        labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let manifest =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
     let outcome = apply(lab, &User::administrator(), &manifest.to_string()).await;
     assert!(outcome.success, "{}", outcome.stderr);
     // The service account is made by a controller; pods need it.
@@ -48,7 +50,8 @@ pub(crate) async fn namespace(lab: &Lab, name: &str, labels: &[(&str, &str)]) {
 
 /// Launches a node of a type by hand: tainted `node-type=TYPE`, labelled as the controller would label it.
 pub(crate) async fn node_of_type(lab: &Lab, workload_type: &str, instance_type: &str) -> Result<String> {
-    let (subnet, _) = lab.ec2().discovery_subnets().await?.into_iter().next().context("there is no subnet")?;
+    let (subnet, _) =
+        lab.ec2().discovery_subnets().await?.into_iter().next().context("there is no subnet")?;
     let user_data = UserData::of(lab.endpoint())
         .label(&format!("karpenter.sh/nodepool={workload_type}"))
         .taint("node-type", workload_type, "NoSchedule");
@@ -67,7 +70,8 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let wait = tokio::time::timeout(SOON, await_condition(api.clone(), name, condition)).await;
-    wait.with_context(|| format!("{name}: not within {SOON:?}"))?.with_context(|| format!("wait for {name}"))?;
+    wait.with_context(|| format!("{name}: not within {SOON:?}"))?
+        .with_context(|| format!("wait for {name}"))?;
     Ok(())
 }
 

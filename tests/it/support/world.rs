@@ -11,8 +11,8 @@ use tokio::runtime::Runtime;
 use treenail::api::conditions;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::balancer::Balancer;
-use treenail_lab::treenail::{Treenail, WebhookReplica};
 use treenail_lab::process::Process;
+use treenail_lab::treenail::{Treenail, WebhookReplica};
 use treenail_lab::{Lab, User};
 
 use super::cluster::{administrator, apply, eventually, namespace, soon};
@@ -72,7 +72,8 @@ impl World {
             let is_published = |found: Option<&WorkloadType>| {
                 let status = found.and_then(|found| found.status.as_ref());
                 status.is_some_and(|status| {
-                    !status.taints.is_empty() && conditions::is_true(&status.conditions, "ValidationSucceeded")
+                    !status.taints.is_empty()
+                        && conditions::is_true(&status.conditions, "ValidationSucceeded")
                 })
             };
             eventually(&types, name, is_published).await.context("the controller publishes the type")?;

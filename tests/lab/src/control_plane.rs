@@ -28,7 +28,6 @@ pub struct ControlPlane {
     controller_manager: Process,
     api_server: Process,
     etcd: Process,
-    _ports: [Port; 3],
 }
 
 impl ControlPlane {
@@ -43,15 +42,17 @@ impl ControlPlane {
             authority: files.certificates.authority.clone(),
         };
 
-        let start = |name: &str, arguments: Vec<String>| {
+        let start = |name: &str, arguments: Vec<String>, ports: Vec<Port>| {
             let mut command = vec![parts.control_plane.display().to_string(), name.to_owned()];
             command.extend(arguments);
             let folder = scratch.path().to_owned();
-            Process::start(Program { name: name.to_owned(), command, environment: Vec::new(), folder })
+            Process::start(Program { name: name.to_owned(), command, environment: Vec::new(), folder, ports })
         };
         let etcd_url = format!("http://127.0.0.1:{}", etcd_client.number());
-        let etcd = start("etcd", etcd_arguments(scratch.path(), &etcd_url, etcd_peer.number()))?;
-        let api_server = start("kube-apiserver", files.api_server_arguments(&etcd_url, api.number()))?;
+        let arguments = etcd_arguments(scratch.path(), &etcd_url, etcd_peer.number());
+        let etcd = start("etcd", arguments, vec![etcd_client, etcd_peer])?;
+        let arguments = files.api_server_arguments(&etcd_url, api.number());
+        let api_server = start("kube-apiserver", arguments, vec![api])?;
         await_ready(&endpoint, &[&etcd, &api_server]).await?;
 
         let kubeconfig = |component: &str| -> Result<String> {
@@ -61,6 +62,7 @@ impl ControlPlane {
         let controller_manager = start(
             "kube-controller-manager",
             files.controller_manager_arguments(&kubeconfig("kube-controller-manager")?),
+            Vec::new(),
         )?;
         let scheduler = start(
             "kube-scheduler",
@@ -69,15 +71,9 @@ impl ControlPlane {
                 "--leader-elect=false".to_owned(),
                 "--secure-port=0".to_owned(),
             ],
+            Vec::new(),
         )?;
-        Ok(Self {
-            endpoint,
-            scheduler,
-            controller_manager,
-            api_server,
-            etcd,
-            _ports: [api, etcd_client, etcd_peer],
-        })
+        Ok(Self { endpoint, scheduler, controller_manager, api_server, etcd })
     }
 
     /// Where the API server is and whom to trust.

@@ -14,6 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ports::Port;
+
 type Spawned = std::io::Result<Child>;
 
 static SPAWNER: LazyLock<Sender<(Command, Sender<Spawned>)>> = LazyLock::new(|| {
@@ -37,7 +39,7 @@ fn spawn(command: Command) -> Spawned {
 }
 
 /// What to run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Program {
     /// The name in messages and of the log file.
     pub name: String,
@@ -47,6 +49,8 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
     /// The working directory, below the lab's folder; the log file is made there.
     pub folder: PathBuf,
+    /// Ports that it listens on: nobody else gets them while it is there.
+    pub ports: Vec<Port>,
 }
 
 /// A running program; it is killed when this value goes.

@@ -36,7 +36,6 @@ pub struct WebhookReplica {
     /// The process.
     pub process: Process,
     backend: Backend,
-    _ports: [Port; 2],
 }
 
 impl Treenail {
@@ -99,7 +98,7 @@ impl Treenail {
         flags: &[&str],
     ) -> Result<WebhookReplica> {
         let ports = [Port::reserve()?, Port::reserve()?];
-        let [calls, probes] = [ports[0].number(), ports[1].number()];
+        let [calls, probes] = ports.each_ref().map(Port::number);
         let name = format!("webhook-{calls}");
         let mut arguments = vec![
             "webhook".to_owned(),
@@ -110,11 +109,11 @@ impl Treenail {
             "--log-format=text".to_owned(),
         ];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let process = self.start(lab, &name, "treenail-webhook", arguments, Vec::new()).await?;
+        let process = self.start(lab, &name, "treenail-webhook", arguments, ports.into()).await?;
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let backend = Backend { serves: at(calls), probed: at(probes) };
         balancer.add(backend);
-        Ok(WebhookReplica { process, backend, _ports: ports })
+        Ok(WebhookReplica { process, backend })
     }
 
     /// Starts the controller as its ServiceAccount.
@@ -128,7 +127,7 @@ impl Treenail {
             "--log-format=text".to_owned(),
         ];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        self.start(lab, &name, "treenail-controller", arguments, Vec::new()).await
+        self.start(lab, &name, "treenail-controller", arguments, vec![probes]).await
     }
 
     async fn start(
@@ -137,11 +136,12 @@ impl Treenail {
         name: &str,
         service_account: &str,
         arguments: Vec<String>,
-        mut environment: Vec<(String, String)>,
+        ports: Vec<Port>,
     ) -> Result<Process> {
         let token = token(lab, service_account).await?;
         let kubeconfig = lab.endpoint().kubeconfig_with_token(service_account, &token)?;
-        environment.push(("KUBECONFIG".to_owned(), write_kubeconfig(lab.scratch(), name, &kubeconfig)?));
+        let environment =
+            vec![("KUBECONFIG".to_owned(), write_kubeconfig(lab.scratch(), name, &kubeconfig)?)];
         let mut command = vec![self.executable.display().to_string()];
         command.extend(arguments);
         Process::start(Program {
@@ -149,6 +149,7 @@ impl Treenail {
             command,
             environment,
             folder: lab.folder().to_owned(),
+            ports,
         })
     }
 }

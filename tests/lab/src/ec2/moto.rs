@@ -15,13 +15,14 @@ use crate::scratch::Scratch;
 #[derive(Debug)]
 pub struct Moto {
     process: Process,
-    port: Port,
+    address: String,
 }
 
 impl Moto {
     /// Starts the server; [`Moto::await_filled`] tells when its account is complete.
     pub fn start(parts: &Parts, scratch: &Scratch, kubernetes_version: &str) -> Result<Self> {
         let port = Port::reserve()?;
+        let address = format!("127.0.0.1:{}", port.number());
         let arguments = [
             parts.moto_python.display().to_string(),
             // Nothing of this run stays beside the sources.
@@ -37,14 +38,15 @@ impl Moto {
             command: arguments.into(),
             environment: Vec::new(),
             folder: scratch.path().to_owned(),
+            ports: vec![port],
         })?;
-        Ok(Self { process, port })
+        Ok(Self { process, address })
     }
 
     /// `127.0.0.1:PORT`
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port.number())
+        self.address.clone()
     }
 
     /// The process.
