@@ -97,7 +97,7 @@ pub struct Subject<'a> {
 /// A condition to set; what it does not say is filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    type_: Cow<'static, str>,
+    type_: &'static str,
     status: ConditionStatus,
     reason: Cow<'static, str>,
     message: String,
@@ -112,13 +112,21 @@ impl Change {
 
     /// The condition does not hold.
     #[must_use]
-    pub fn fails(type_: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn fails(
+        type_: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::new(type_, ConditionStatus::False, reason, message.into())
     }
 
     /// It is not known whether the condition holds.
     #[must_use]
-    pub fn unknown(type_: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn unknown(
+        type_: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::new(type_, ConditionStatus::Unknown, reason, message.into())
     }
 
@@ -128,8 +136,13 @@ impl Change {
         Self { message: message.into(), ..self }
     }
 
-    fn new(type_: &'static str, status: ConditionStatus, reason: &'static str, message: String) -> Self {
-        Self { type_: type_.into(), status, reason: reason.into(), message }
+    fn new(
+        type_: &'static str,
+        status: ConditionStatus,
+        reason: impl Into<Cow<'static, str>>,
+        message: String,
+    ) -> Self {
+        Self { type_, status, reason: reason.into(), message }
     }
 }
 
@@ -171,14 +184,14 @@ impl ConditionTypes {
     }
 
     fn apply(&self, conditions: &mut Vec<Condition>, change: &Change, subject: Subject<'_>, now: Timestamp) {
-        let current = find(conditions, &change.type_);
+        let current = find(conditions, change.type_);
         let since = match current {
             Some(current) if current.status == change.status => current.last_transition_time.0,
-            None if self.dependents.contains(&change.type_.as_ref()) => subject.created,
+            None if self.dependents.contains(&change.type_) => subject.created,
             Some(_) | None => now,
         };
         let new = Condition {
-            type_: change.type_.clone().into_owned(),
+            type_: change.type_.to_owned(),
             status: change.status.clone(),
             observed_generation: Some(subject.generation),
             last_transition_time: Time(whole_second(since)),

@@ -326,7 +326,8 @@ async fn play_templates(stage: &Stage<'_>, fenced: bool) {
 async fn assert_pod_of_kind_placed(stage: &Stage<'_>, standing: Standing, kind: &str) {
     let pods = stage.pods(standing).await;
     let selector = ListParams::default().labels(&format!("app={}", kind.to_lowercase()));
-    let node = soon(&format!("a pod of the {kind} is placed"), async || {
+    let what = format!("a pod of the {kind} is placed");
+    let node = soon(&what, async || {
         let pods = pods.list(&selector).await.ok()?;
         pods.iter().find_map(|pod| pod.spec.as_ref()?.node_name.clone())
     });
@@ -336,7 +337,8 @@ async fn assert_pod_of_kind_placed(stage: &Stage<'_>, standing: Standing, kind: 
 /// The controller of the kind says that its pod was refused, and why.
 async fn assert_pods_refused(stage: &Stage<'_>, kind: &str) {
     let events: Api<Event> = Api::namespaced(administrator(stage.lab).await, &stage.typeless);
-    let message = soon(&format!("the pods of the {kind} are refused"), async || {
+    let what = format!("the pods of the {kind} are refused");
+    let message = soon(&what, async || {
         let events = events.list(&ListParams::default()).await.ok()?;
         // A Deployment's pods are made, and missed, by its ReplicaSet.
         let wanted = if kind == "Deployment" { "ReplicaSet" } else { kind };

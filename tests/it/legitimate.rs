@@ -134,7 +134,10 @@ fn a_wildcard_daemonset_of_kube_system_runs_on_every_node() {
         soon("an agent runs on the node", async || {
             let pods = pods.list(&kube::api::ListParams::default().labels("app=legit-agent")).await.ok()?;
             pods.iter()
-                .any(|pod| is_running(pod) && pod.spec.as_ref()?.node_name.as_ref() == Some(&node))
+                .any(|pod| {
+                    is_running(pod)
+                        && pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(&node)
+                })
                 .then_some(())
         })
         .await

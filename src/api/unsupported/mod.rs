@@ -1,7 +1,7 @@
 //! Which fields of an object are set and not honoured yet.
 //!
 //! The schemas are complete, so that existing YAML applies unchanged; what is built is less. Nothing is
-//! ignored unnoticed: every field of every spec is in one table ([`tables`]) as honoured or not, and a field
+//! ignored unnoticed: every field of every spec is in one table as honoured or not, and a field
 //! that is in no table counts as not honoured. Refusing, warning and conditions are the callers' business,
 //! and so is what a value means: a value that is honoured may still be wrong.
 

@@ -94,12 +94,11 @@ impl World {
         soon("the webhook judges", async || pods.create(&dry_run, &pod).await.err()).await?;
         // Alice may do nothing yet, so the guard is asked through the administrator's impersonation of a stranger.
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "nobody" }, "target": { "name": "n" } });
+        let (kubectl, binding) = (lab.kubectl(&User::administrator())?, binding.to_string());
         soon("the policies judge", async || {
-            let refused = lab.kubectl(&User::administrator()).ok()?.run_with_input(
-                &["create", "--raw", "/api/v1/namespaces/probe/bindings", "-f", "-"],
-                &binding.to_string(),
-            );
-            refused.await.ok()?.stderr.contains("BindingNotAllowed").then_some(())
+            let arguments = ["create", "--raw", "/api/v1/namespaces/probe/bindings", "-f", "-"];
+            let refused = kubectl.run_with_input(&arguments, &binding).await.ok()?;
+            refused.stderr.contains("BindingNotAllowed").then_some(())
         })
         .await?;
         let guarded = "apiVersion: v1\nkind: Namespace\nmetadata: {name: probe-guard, labels: {treenail.dev/workload-type: nosuch}}\n";
