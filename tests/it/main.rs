@@ -6,3 +6,4 @@ mod attacks;
 mod crds;
 mod legitimate;
 mod support;
+mod webhook;

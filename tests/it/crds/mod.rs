@@ -14,7 +14,6 @@ use treenail::api::nodeclaim::NodeClaim;
 use treenail::api::nodepool::NodePool;
 use treenail::api::workload_type::WorkloadType;
 
-#[expect(dead_code, reason = "needs a client of a cluster, which a test on the lab has")]
 mod apiserver;
 mod command;
 mod evaluate;
@@ -24,6 +23,8 @@ mod table;
 
 use evaluate::Judge;
 use table::{Table, Write};
+use treenail_lab::User;
+use treenail_lab::shared::on_lab;
 
 /// The tables, each with the whole objects of its kind among its cases.
 fn tables() -> Vec<Table> {
@@ -41,6 +42,14 @@ fn tables() -> Vec<Table> {
 fn schemas() -> BTreeMap<String, Value> {
     let crds = crds::all().expect("every CRD can be made");
     crds.iter().map(|crd| (crd.name().to_owned(), crd.schema().clone())).collect()
+}
+
+#[test]
+fn a_real_api_server_judges_every_object_as_its_row_says() {
+    on_lab(async |lab| {
+        let misjudged = apiserver::misjudged(&lab.client(&User::administrator()).await.unwrap()).await;
+        assert!(misjudged.is_empty(), "{}", misjudged.join("\n"));
+    });
 }
 
 #[test]

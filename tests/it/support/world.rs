@@ -22,8 +22,8 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) balancer: Balancer,
     pub(crate) treenail: Treenail,
-    _webhook: WebhookReplica,
-    _controller: Process,
+    webhook: WebhookReplica,
+    controller: Process,
 }
 
 static WORLD: LazyLock<(Runtime, World)> = LazyLock::new(|| {
@@ -56,10 +56,17 @@ impl World {
         let webhook = treenail.start_webhook(&lab, &balancer, &[]).await?;
         treenail.install_admission(&lab, &balancer).await?;
         webhook.await_ready().await?;
-        let world = Self { lab, balancer, treenail, _webhook: webhook, _controller: controller };
+        let world = Self { lab, balancer, treenail, webhook, controller };
         world.create_types().await?;
         world.await_policies().await?;
         Ok(world)
+    }
+
+    /// Kills webhook and controller.
+    pub(crate) fn kill(&self) {
+        self.webhook.process.kill();
+        self.controller.kill();
+        self.balancer.remove(self.webhook.backend());
     }
 
     async fn create_types(&self) -> Result<()> {

@@ -1,0 +1,243 @@
+//! The webhook as a server: ready when it should be, gone without a dropped call, and what happens while it is dead.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use treenail_lab::User;
+use treenail_lab::balancer::readiness;
+
+use crate::support::cluster::{administrator, apply, eventually, namespace, node_of_type, soon};
+use crate::support::world::World;
+
+/// A cluster of its own for a test that disturbs it.
+fn on_own_cluster(test: impl AsyncFnOnce(World)) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { test(World::start().await.unwrap()).await });
+}
+
+fn pod(name: &str, spec: Value) -> Pod {
+    let mut pod = json!({ "metadata": { "name": name }, "spec": { "containers": [{ "name": "app", "image": "app" }] } });
+    for (key, value) in spec.as_object().unwrap() {
+        pod["spec"][key] = value.clone();
+    }
+    serde_json::from_value(pod).unwrap()
+}
+
+#[test]
+fn no_call_fails_while_replicas_come_and_go_and_the_certificate_changes() {
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        namespace(lab, "rolling", &[("treenail.dev/workload-type", "application")]).await;
+        let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "rolling");
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let (calls, failures) = (std::cell::Cell::new(0), std::cell::RefCell::new(Vec::new()));
+        let load = async {
+            loop {
+                match pods.create(&dry_run, &pod("rolling", json!({}))).await {
+                    Ok(created) => {
+                        assert!(created.spec.unwrap().node_selector.is_some(), "a pod was not patched")
+                    }
+                    Err(error) => failures.borrow_mut().push(error.to_string()),
+                }
+                calls.set(calls.get() + 1);
+            }
+        };
+        let roll = async {
+            let flags = ["--shutdown-delay=1s"];
+            let mut current = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
+            current.await_ready().await.unwrap();
+            for _ in 0..3 {
+                let next = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
+                next.await_ready().await.unwrap();
+                current.process.terminate();
+                assert!(current.process.wait().await.success());
+                world.balancer.remove(current.backend());
+                current = next;
+            }
+            current
+        };
+        let rolled = tokio::select! {
+            rolled = roll => rolled,
+            () = load => unreachable!("the load goes on until it is dropped"),
+        };
+        assert!(calls.get() > 100, "only {} calls were made", calls.get());
+        assert_eq!(*failures.borrow(), Vec::<String>::new(), "of {} calls", calls.get());
+        drop(rolled);
+    });
+}
+
+#[test]
+fn a_bundle_that_was_emptied_or_a_secret_that_was_deleted_is_mended() {
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        let client = administrator(lab).await;
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+        let bundle = async || {
+            let found = configurations.get("treenail").await.ok()?;
+            let bundle = found.webhooks?.first()?.client_config.ca_bundle.clone()?.0;
+            (!bundle.is_empty()).then_some(bundle)
+        };
+        let before = bundle().await.unwrap();
+        let emptied = Patch::Json::<()>(
+            serde_json::from_value(json!([{ "op": "remove", "path": "/webhooks/0/clientConfig/caBundle" }]))
+                .unwrap(),
+        );
+        configurations.patch("treenail", &PatchParams::default(), &emptied).await.unwrap();
+        assert_eq!(soon("the bundle is published again", bundle).await.unwrap(), before);
+
+        let secrets: Api<Secret> = Api::namespaced(client, "treenail-system");
+        secrets.delete("treenail-webhook-authority", &Default::default()).await.unwrap();
+        eventually(&secrets, "treenail-webhook-authority", |secret: Option<&Secret>| secret.is_some())
+            .await
+            .unwrap();
+        soon("the new bundle is published", async || bundle().await.filter(|bundle| *bundle != before))
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn an_unready_webhook_says_what_is_missing() {
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        let outcome = lab
+            .kubectl(&User::administrator())
+            .unwrap()
+            .run(&["delete", "mutatingwebhookconfiguration", "treenail"])
+            .await
+            .unwrap();
+        assert!(outcome.success, "{}", outcome.stderr);
+        let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
+        let answer = soon("readiness names the configuration", async || {
+            let answer = readiness(replica.backend().probed).await.ok()?;
+            answer.contains("there is no MutatingWebhookConfiguration treenail").then_some(answer)
+        });
+        assert!(answer.await.unwrap().starts_with("HTTP/1.1 503"));
+    });
+}
+
+#[test]
+fn with_treenail_dead_nothing_leaks_and_what_is_not_concerned_goes_on() {
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        node_of_type(lab, "application", "c7i.xlarge").await.unwrap();
+        for (name, labels) in
+            [("dead-typed", &[("treenail.dev/workload-type", "application")][..]), ("dead-free", &[])]
+        {
+            namespace(lab, name, labels).await;
+        }
+        let client = administrator(lab).await;
+        let typed: Api<Pod> = Api::namespaced(client.clone(), "dead-typed");
+        let free: Api<Pod> = Api::namespaced(client.clone(), "dead-free");
+        // Somebody's own node, without a taint, for the pods of unlabelled namespaces.
+        let (subnet, _) = lab.ec2().discovery_subnets().await.unwrap().remove(0);
+        let user_data = treenail_lab::UserData::of(lab.endpoint()).label("own=node").archive();
+        let instance = lab.ec2().run_instance("m5a.large", &subnet, &user_data).await.unwrap();
+        lab.registered_node(&instance).await.unwrap();
+        free.create(&PostParams::default(), &pod("before", json!({ "nodeSelector": { "own": "node" } })))
+            .await
+            .unwrap();
+        eventually(&free, "before", kube::runtime::conditions::is_pod_running()).await.unwrap();
+        typed.create(&PostParams::default(), &pod("before", json!({}))).await.unwrap();
+        eventually(&typed, "before", kube::runtime::conditions::is_pod_running()).await.unwrap();
+
+        world.kill();
+
+        // Typed pods are refused, never leaked; typeless ones that could reach a foreign node too.
+        let refused = async |pods: &Api<Pod>, pod: Pod| {
+            pods.create(&PostParams::default(), &pod).await.unwrap_err().to_string()
+        };
+        assert!(refused(&typed, pod("after", json!({}))).await.contains("validate.treenail.dev"));
+        let wildcard = pod("wildcard", json!({ "tolerations": [{ "operator": "Exists" }] }));
+        assert!(refused(&free, wildcard).await.contains("validate.treenail.dev"));
+        // The native policies stand.
+        let stolen = "apiVersion: v1\nkind: Namespace\nmetadata: {name: dead-free, labels: {treenail.dev/workload-type: application}}\n";
+        crate::support::cluster::empower_alice(lab, &[]).await;
+        let outcome = apply(lab, &crate::support::cluster::alice(), stolen).await;
+        assert!(outcome.stderr.contains("TypeNotGranted"), "{}", outcome.stderr);
+
+        // Everything else goes on: of unlabelled namespaces, and metadata of pods that are there.
+        free.create(&PostParams::default(), &pod("after", json!({ "nodeSelector": { "own": "node" } })))
+            .await
+            .unwrap();
+        eventually(&free, "after", kube::runtime::conditions::is_pod_running()).await.unwrap();
+        let label = Patch::Merge(json!({ "metadata": { "labels": { "team": "blue" } } }));
+        for pods in [&free, &typed] {
+            pods.patch("before", &PatchParams::default(), &label).await.unwrap();
+            pods.delete("before", &Default::default()).await.unwrap();
+            eventually(pods, "before", |pod: Option<&Pod>| pod.is_none()).await.unwrap();
+        }
+        let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: dead-free}\nspec:\n  replicas: 1\n  \
+                          selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      \
+                          nodeSelector: {own: node}\n      containers: [{name: web, image: web}]\n";
+        let outcome = apply(lab, &User::administrator(), deployment).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        let kubectl = lab.kubectl(&User::administrator()).unwrap();
+        let scaled =
+            kubectl.run(&["scale", "deployment/web", "-n", "dead-free", "--replicas=3"]).await.unwrap();
+        assert!(scaled.success, "{}", scaled.stderr);
+        let status = ["rollout", "status", "deployment/web", "-n", "dead-free", "--timeout=30s"];
+        assert!(kubectl.run(&status).await.unwrap().success);
+    });
+}
+
+#[test]
+fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
+    const PODS: usize = 200;
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        namespace(lab, "burst", &[("treenail.dev/workload-type", "application")]).await;
+        let deployment = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: burst, namespace: burst}}\nspec:\n  replicas: {PODS}\n  \
+             selector: {{matchLabels: {{app: burst}}}}\n  template:\n    metadata: {{labels: {{app: burst}}}}\n    spec:\n      \
+             containers: [{{name: app, image: app}}]\n"
+        );
+        let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "burst");
+        let started = Instant::now();
+        let outcome = apply(lab, &User::administrator(), &deployment).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        soon("some pods are made", async || {
+            let made = pods.list_metadata(&Default::default()).await.ok()?.items.len();
+            (made >= 10).then_some(())
+        })
+        .await
+        .unwrap();
+        world.kill();
+        let made = pods.list_metadata(&Default::default()).await.unwrap().items.len();
+        assert!(made < PODS, "all pods were made before the webhook was killed");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+
+        let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
+        replica.await_ready().await.unwrap();
+        let restarted = Instant::now();
+        // The ReplicaSet controller tries again with growing pauses.
+        let deadline = restarted + Duration::from_secs(120);
+        let all = loop {
+            let found = pods.list(&Default::default()).await.unwrap().items;
+            if found.len() == PODS {
+                break found;
+            }
+            assert!(Instant::now() < deadline, "{} of {PODS} pods exist", found.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        println!(
+            "all {PODS} pods exist {:.1} s after the restart and {:.1} s after the first apply; {made} were there at the kill",
+            restarted.elapsed().as_secs_f64(),
+            started.elapsed().as_secs_f64()
+        );
+        for pod in all {
+            let spec = pod.spec.unwrap();
+            assert!(spec.node_selector.is_some_and(|selector| selector.len() == 1));
+            assert!(
+                spec.tolerations
+                    .unwrap()
+                    .iter()
+                    .any(|toleration| toleration.value.as_deref() == Some("application"))
+            );
+            assert_eq!(spec.node_name, None, "there is no node of the type");
+        }
+    });
+}
