@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::follow_typed;
 use super::supervisor::Supervisor;
 use crate::api::labels::KARPENTER_LEASE;
-use crate::cluster::cache::Cache;
+use crate::cluster::cache::{Cache, part};
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers::workload_type::WorkloadTypeController;
@@ -50,16 +50,9 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     let namespaces = Cache::new("Namespace");
     let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    supervisor.spawn(
-        "namespace watch",
-        namespaces.clone().follow(
-            all,
-            watcher::Config::default(),
-            |namespace: PartialObjectMeta<Namespace>| {
-                Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
-            },
-        ),
-    );
+    let labels =
+        part(|namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default());
+    supervisor.spawn("namespace watch", namespaces.clone().follow(all, watcher::Config::default(), labels));
     let types = WorkloadTypeController {
         client: client.clone(),
         clock,

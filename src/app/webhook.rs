@@ -19,7 +19,7 @@ use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
-use crate::cluster::cache::Cache;
+use crate::cluster::cache::{Cache, part};
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -103,9 +103,8 @@ impl Caches {
 
     fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
         let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        let labels = |namespace: PartialObjectMeta<Namespace>| {
-            Ok::<_, std::convert::Infallible>(namespace.metadata.labels.unwrap_or_default())
-        };
+        let labels =
+            part(|namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default());
         supervisor.spawn(
             "namespace watch",
             self.namespaces.clone().follow(namespaces, watcher::Config::default(), labels),

@@ -5,6 +5,7 @@
 //! A list that is read again (after the watch broke) replaces the content whole, so no reader sees half of one.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -146,6 +147,11 @@ fn key(object: &impl Resource) -> Key {
     }
 }
 
+/// Keeps a part of an object that can always be read.
+pub fn part<O, K>(part: impl Fn(O) -> K) -> impl Fn(O) -> Result<K, Infallible> {
+    move |object| Ok(part(object))
+}
+
 /// Keeps a custom resource whole, where its schema let something through that its type cannot hold.
 pub fn typed<K: DeserializeOwned>(object: DynamicObject) -> Result<K, serde_json::Error> {
     serde_json::to_value(object).and_then(serde_json::from_value)
@@ -177,7 +183,7 @@ mod tests {
         for event in events {
             cache.apply(event, &mut listed, &keep);
         }
-        (cache.all().iter().map(|object| object.to_string()).collect(), cache.is_synced())
+        (cache.all().iter().map(|object| String::clone(object)).collect(), cache.is_synced())
     }
 
     #[test]

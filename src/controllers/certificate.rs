@@ -19,7 +19,7 @@ use kube::runtime::watcher;
 use serde_json::json;
 
 use crate::cluster::FIELD_MANAGER;
-use crate::cluster::cache::Cache;
+use crate::cluster::cache::{Cache, part};
 use crate::config::WebhookSettings;
 use crate::ports::clock::Clock;
 use crate::tls::authority::Authority;
@@ -32,7 +32,7 @@ const KEY: &str = "ca.key";
 /// How long a write may take to come back through the watches before the next step is decided anyway.
 const WRITE_IS_SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// A look at least so often, whatever was missed.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// The entries of one webhook configuration: name and CA bundle.
 type Bundles = BTreeMap<String, String>;
@@ -75,7 +75,7 @@ impl CertificateKeeper {
         let mutating = self.mutating.clone().follow(
             Api::<MutatingWebhookConfiguration>::all(self.client.clone()),
             configuration.clone(),
-            |found| {
+            part(|found: MutatingWebhookConfiguration| {
                 bundles(
                     found
                         .webhooks
@@ -83,12 +83,12 @@ impl CertificateKeeper {
                         .flatten()
                         .map(|hook| (hook.name, hook.client_config.ca_bundle)),
                 )
-            },
+            }),
         );
         let validating = self.validating.clone().follow(
             Api::<ValidatingWebhookConfiguration>::all(self.client.clone()),
             configuration,
-            |found| {
+            part(|found: ValidatingWebhookConfiguration| {
                 bundles(
                     found
                         .webhooks
@@ -96,7 +96,7 @@ impl CertificateKeeper {
                         .flatten()
                         .map(|hook| (hook.name, hook.client_config.ca_bundle)),
                 )
-            },
+            }),
         );
         let authority = async {
             if self.settings.tls_directory.is_some() {
@@ -221,7 +221,7 @@ impl CertificateKeeper {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the files cannot be read; the certificate before stays")
+                    tracing::warn!(%error, "the files cannot be read; the certificate before stays");
                 }
             }
             let wait = if served.is_some() { files::READ_EVERY } else { Duration::from_secs(1) };
@@ -244,7 +244,7 @@ impl CertificateKeeper {
         };
         match self.secrets().create(&PostParams::default(), &secret).await {
             Ok(_) => {
-                tracing::info!(secret = self.settings.authority_secret, "a certificate authority was made")
+                tracing::info!(secret = self.settings.authority_secret, "a certificate authority was made");
             }
             // Another replica was first; its authority comes through the watch.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
@@ -309,12 +309,10 @@ impl CertificateKeeper {
     }
 }
 
-fn bundles(
-    entries: impl Iterator<Item = (String, Option<ByteString>)>,
-) -> Result<Bundles, std::convert::Infallible> {
+fn bundles(entries: impl Iterator<Item = (String, Option<ByteString>)>) -> Bundles {
     let text =
         |bundle: Option<ByteString>| String::from_utf8_lossy(&bundle.unwrap_or_default().0).into_owned();
-    Ok(entries.map(|(name, bundle)| (name, text(bundle))).collect())
+    entries.map(|(name, bundle)| (name, text(bundle))).collect()
 }
 
 fn authority(secret: Secret) -> Result<Authority, &'static str> {

@@ -54,7 +54,9 @@ impl WorkloadTypeController {
                 && self.node_pools.is_synced()
                 && self.node_claims.is_synced()
                 && self.namespaces.is_synced();
-            changes.iter_mut().for_each(|change| drop(change.borrow_and_update()));
+            for change in &mut changes {
+                change.mark_unchanged();
+            }
             let is_done = if is_synced && *leads.borrow_and_update() { self.write_all().await } else { true };
             let [types, pools, claims, namespaces] = &mut changes;
             tokio::select! {

@@ -13,7 +13,7 @@ use super::authority::{Authority, signing};
 use super::trust::trusts;
 
 /// How long API servers may take until they use a bundle that was published.
-pub const TAKEN_UP_AFTER: Duration = Duration::from_secs(60);
+pub const TAKEN_UP_AFTER: Duration = Duration::from_mins(1);
 
 /// What is seen.
 #[derive(Clone, Debug)]

@@ -186,18 +186,20 @@ fn with_treenail_dead_nothing_leaks_and_what_is_not_concerned_goes_on() {
 
 #[test]
 fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
-    const PODS: usize = 200;
+    const DEPLOYMENTS: usize = 20;
+    const REPLICAS: usize = 10;
+    const PODS: usize = DEPLOYMENTS * REPLICAS;
     on_own_cluster(async |world| {
         let lab = &world.lab;
         namespace(lab, "burst", &[("treenail.dev/workload-type", "application")]).await;
-        let deployment = format!(
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: burst, namespace: burst}}\nspec:\n  replicas: {PODS}\n  \
-             selector: {{matchLabels: {{app: burst}}}}\n  template:\n    metadata: {{labels: {{app: burst}}}}\n    spec:\n      \
-             containers: [{{name: app, image: app}}]\n"
-        );
+        let deployments: Vec<_> = (0..DEPLOYMENTS).map(|number| format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: burst-{number}, namespace: burst}}\nspec:\n  \
+             replicas: {REPLICAS}\n  selector: {{matchLabels: {{app: burst-{number}}}}}\n  template:\n    \
+             metadata: {{labels: {{app: burst-{number}}}}}\n    spec:\n      containers: [{{name: app, image: app}}]\n"
+        )).collect();
         let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "burst");
         let started = Instant::now();
-        let outcome = apply(lab, &User::administrator(), &deployment).await;
+        let outcome = apply(lab, &User::administrator(), &deployments.join("---\n")).await;
         assert!(outcome.success, "{}", outcome.stderr);
         soon("some pods are made", async || {
             let made = pods.list_metadata(&Default::default()).await.ok()?.items.len();
@@ -213,8 +215,8 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
         replica.await_ready().await.unwrap();
         let restarted = Instant::now();
-        // The ReplicaSet controller tries again with growing pauses.
-        let deadline = restarted + Duration::from_secs(120);
+        // Each ReplicaSet is tried again after a pause that doubles with every failure: Kubernetes' own doing.
+        let deadline = restarted + Duration::from_mins(3);
         let all = loop {
             let found = pods.list(&Default::default()).await.unwrap().items;
             if found.len() == PODS {

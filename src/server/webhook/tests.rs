@@ -18,7 +18,7 @@ impl Judge for Obedient {
             let request = &review["request"];
             match request["object"].as_str() {
                 Some("panic") => panic!("told to"),
-                Some("sleep") => tokio::time::sleep(Duration::from_secs(3600)).await,
+                Some("sleep") => tokio::time::sleep(Duration::from_hours(1)).await,
                 _ => {}
             }
             let uid = request["uid"].as_str().unwrap_or_default().to_owned();
