@@ -50,6 +50,14 @@ $(MOTO): $(MOTO_SOURCES) | $(CONTROL_PLANE)
 prerequisites:
 	@tests/lab/build/prerequisites.sh
 
+.PHONY: gen
+gen: ## write the generated files anew
+	cargo run --locked --quiet -- crds --write manifests/crds
+
+.PHONY: gen-check
+gen-check: ## check that the generated files are current
+	cargo run --locked --quiet -- crds --check manifests/crds
+
 .PHONY: format
 format: ## format the sources
 	cargo fmt --all
@@ -71,7 +79,7 @@ doc: ## build the API documentation, warnings are errors
 .PHONY: ci
 ci: prerequisites format-check ## what decides whether a change lands
 	@$(MAKE) --jobs 2 lab lint
-	@$(MAKE) doc test
+	@$(MAKE) doc gen-check test
 
 .PHONY: clean
 clean: ## remove everything that was built

@@ -5,5 +5,6 @@ mod architecture;
 mod attacks;
 mod crds;
 mod legitimate;
+mod manifests;
 mod support;
 mod webhook;

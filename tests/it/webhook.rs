@@ -199,15 +199,19 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         )).collect();
         let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "burst");
         let started = Instant::now();
-        let outcome = apply(lab, &User::administrator(), &deployments.join("---\n")).await;
+        let manifest = deployments.join("---\n");
+        let kill = async {
+            soon("some pods are made", async || {
+                let made = pods.list_metadata(&Default::default()).await.ok()?.items.len();
+                (made >= 10).then_some(())
+            })
+            .await
+            .unwrap();
+            world.kill();
+        };
+        let administrator = User::administrator();
+        let (outcome, ()) = tokio::join!(apply(lab, &administrator, &manifest), kill);
         assert!(outcome.success, "{}", outcome.stderr);
-        soon("some pods are made", async || {
-            let made = pods.list_metadata(&Default::default()).await.ok()?.items.len();
-            (made >= 10).then_some(())
-        })
-        .await
-        .unwrap();
-        world.kill();
         let made = pods.list_metadata(&Default::default()).await.unwrap().items.len();
         assert!(made < PODS, "all pods were made before the webhook was killed");
         tokio::time::sleep(Duration::from_millis(500)).await;
