@@ -1,7 +1,8 @@
 //! The front: a small proxy that every call to the EC2 endpoint passes.
 //!
 //! It records each call with its arrival, and it gives `ClientToken` the meaning that EC2 gives it and moto does not:
-//! the same token and parameters get the first call's answer, other parameters are refused.
+//! the same token and parameters get the first call's answer, other parameters are refused. Tests let things go wrong here
+//! ([`super::faults`]).
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,6 +19,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
+
+use super::faults::{Faults, InForce};
 
 /// One call, as the front saw it.
 #[derive(Clone, Debug)]
@@ -60,6 +63,7 @@ struct Shared {
     record: Record,
     tokens: Mutex<BTreeMap<(String, String), Tokened>>,
     changed: watch::Sender<u64>,
+    faults: Faults,
 }
 
 /// A running front.
@@ -82,6 +86,7 @@ impl Front {
             record: Record::default(),
             tokens: Mutex::default(),
             changed: watch::Sender::new(0),
+            faults: Faults::default(),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&shared)));
@@ -104,6 +109,24 @@ impl Front {
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.record.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the answers to this action back once their effect took place, until the returned value goes.
+    #[must_use]
+    pub fn hold_answers(&self, action: &str) -> InForce {
+        self.shared.faults.hold_answers(action)
+    }
+
+    /// Answers calls of this action with an error of this code, without effect, until the returned value goes.
+    #[must_use]
+    pub fn refuse(&self, action: &str, code: &str) -> InForce {
+        self.shared.faults.refuse(action, code)
+    }
+
+    /// Shows machines another user data than they were launched with, until the returned value goes.
+    #[must_use]
+    pub fn rewrite_user_data(&self, rewrite: impl Fn(&str) -> String + Send + Sync + 'static) -> InForce {
+        self.shared.faults.rewrite_user_data(Arc::new(rewrite))
     }
 
     /// Changes its value after each call that may have changed which instances exist.
@@ -159,19 +182,31 @@ impl Shared {
         };
         let position = self.record.add(call);
 
-        let answered = match parameters.get("ClientToken") {
-            Some(token) => self.once(&action, token, &parameters, parts, body).await,
-            None => self.forward(parts, body).await,
+        let answered = match (self.faults.refusal(&action), parameters.get("ClientToken")) {
+            (Some(code), _) => Err(query_error(&code, "Refused on purpose.")),
+            (None, Some(token)) => self.once(&action, token, &parameters, parts, body).await,
+            (None, None) => self.forward(parts, body).await,
         };
         let (status, answer) = match answered {
-            Ok((parts, body)) => (parts.status, http::Response::from_parts(parts, Full::from(body))),
+            Ok((parts, body)) => {
+                (parts.status, http::Response::from_parts(parts, Full::from(self.shown(&action, body))))
+            }
             Err(response) => (response.status(), response),
         };
         self.record.finish(position, status.as_u16(), arrived.elapsed());
         if matches!(action.as_str(), "RunInstances" | "CreateFleet" | "TerminateInstances") {
             self.changed.send_modify(|changes| *changes += 1);
         }
+        self.faults.keep_back(&action).await;
         answer
+    }
+
+    /// The body as the caller shall see it.
+    fn shown(&self, action: &str, body: Bytes) -> Bytes {
+        if action != "DescribeInstanceAttribute" {
+            return body;
+        }
+        self.faults.rewritten(&String::from_utf8_lossy(&body)).map_or(body, Bytes::from)
     }
 
     /// Forwards the first call with a token; later ones wait for its answer and get the same.
@@ -213,6 +248,7 @@ impl Shared {
         // The body is whole here; its framing is this side's to choose.
         head.headers.remove(http::header::TRANSFER_ENCODING);
         head.headers.remove(http::header::CONNECTION);
+        head.headers.remove(http::header::CONTENT_LENGTH);
         head.version = http::Version::HTTP_11;
         Ok((head, body))
     }

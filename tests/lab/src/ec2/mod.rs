@@ -1,5 +1,6 @@
 //! EC2 as the cluster sees it: moto answers, a front before it watches.
 
+pub mod faults;
 pub mod front;
 pub mod moto;
 pub mod query;

@@ -51,3 +51,35 @@ fn every_call_is_recorded_with_its_parameters_and_its_answer() {
         assert_ne!(unknown.status, Some(200));
     });
 }
+
+#[test]
+fn a_held_answer_comes_late_and_its_effect_does_not() {
+    // A lab of its own: the fault would meet the other tests' calls.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let lab = treenail_lab::Lab::start(&[]).await.unwrap();
+        let launched = async || lab.ec2().instances().await.unwrap().len();
+        let held = lab.front().hold_answers("RunInstances");
+        let query = lab.ec2().clone();
+        let late = tokio::spawn(async move { query.call("RunInstances", &LAUNCH).await });
+        held.holds_an_answer().await;
+        assert_eq!((launched().await, late.is_finished()), (1, false));
+        drop(held);
+        late.await.unwrap().unwrap();
+
+        let refused = lab.front().refuse("RunInstances", "RequestLimitExceeded");
+        let error = lab.ec2().call("RunInstances", &LAUNCH).await.unwrap_err().to_string();
+        assert!(error.contains("RequestLimitExceeded"), "{error}");
+        drop(refused);
+        assert_eq!(launched().await, 1);
+
+        let id = lab.ec2().instances().await.unwrap().remove(0).id;
+        assert_eq!(lab.ec2().user_data(&id).await.unwrap(), "");
+        let (subnet, _) = lab.ec2().discovery_subnets().await.unwrap().remove(0);
+        let id = lab.ec2().run_instance("m5a.large", &subnet, "as it was given").await.unwrap();
+        let rewritten = lab.front().rewrite_user_data(|text| text.replace("given", "changed"));
+        assert_eq!(lab.ec2().user_data(&id).await.unwrap(), "YXMgaXQgd2FzIGNoYW5nZWQ=");
+        drop(rewritten);
+        assert_eq!(lab.ec2().user_data(&id).await.unwrap(), "YXMgaXQgd2FzIGdpdmVu");
+    });
+}
