@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`lab`] puts the parts together; [`control_plane`], [`ec2`] and [`kubelet`] are the parts;
 //! [`shared`], [`users`], [`kubectl`] and [`user_data`] are how a test speaks to them; [`process`], [`scratch`], [`ports`],
-//! [`certificates`], [`parts`] and [`signals`] are what they stand on. [`treenail`] runs Treenail beside it all, as a program like
+//! [`certificates`], [`parts`] and [`signals`] are what they stand on. [`timeline`] notes when things happen. [`treenail`] runs Treenail beside it all, as a program like
 //! any other, and [`balancer`] stands in for its Service.
 
 pub mod balancer;
@@ -24,6 +24,7 @@ pub mod process;
 pub mod scratch;
 pub mod shared;
 pub mod signals;
+pub mod timeline;
 pub mod treenail;
 pub mod user_data;
 pub mod users;
