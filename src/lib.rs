@@ -4,7 +4,11 @@
 //! Modules in reading order, lowest layer first; a layer uses its own or lower ones, never higher ones:
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
+//! - [`model`] (L1): the values that decisions are made of.
+//! - [`admission`] (L2): what is added to a pod, and what is refused.
 //! - [`cli`] (L6): the command line.
 
+pub mod admission;
 pub mod api;
 pub mod cli;
+pub mod model;
