@@ -11,6 +11,7 @@ pub mod min_values;
 pub mod node_pool;
 pub mod pod;
 pub mod price;
+pub mod problem;
 pub mod quantity;
 pub mod reason;
 pub mod requirement;
@@ -19,7 +20,8 @@ pub mod resources;
 pub mod taints;
 #[cfg(test)]
 pub(crate) mod testing;
-mod text;
+pub(crate) mod text;
+pub mod workload_type;
 
 pub use instance_type::InstanceType;
 pub use node_pool::NodePool;

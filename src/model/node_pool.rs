@@ -10,6 +10,8 @@ use super::{
     text::Excerpt,
 };
 
+mod from_api;
+
 /// What is the same for every node of a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodePool {

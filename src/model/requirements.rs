@@ -303,7 +303,7 @@ impl fmt::Display for Incompatibility<'_> {
 ///
 /// Karpenter's rules (a known key contains the given one, or has the same last part), with a small edit distance put first. Ties are
 /// broken by the candidate's text.
-fn nearest_key<'k>(key: &str, candidates: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest_key<'k>(key: &str, candidates: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     candidates
         .filter_map(|candidate| {
             let related =

@@ -1,0 +1,223 @@
+use expect_test::{Expect, expect};
+use serde_json::json;
+
+use super::*;
+
+/// A pool: `name: taint taint`. A type: `name < pool pool`. A node: `@pool taint taint`. What a type's status recorded: `name ! taint @pool`.
+struct World {
+    types: BTreeMap<String, WorkloadType>,
+    pools: BTreeMap<String, Pool>,
+    nodes: Vec<LaunchedNode>,
+}
+
+fn world(text: &str) -> World {
+    let taints =
+        |text: &str| text.split_whitespace().map(|taint| taint.parse().unwrap()).collect::<Vec<Taint>>();
+    let mut world = World { types: BTreeMap::new(), pools: BTreeMap::new(), nodes: Vec::new() };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(node) = line.strip_prefix('@') {
+            let (pool, rest) = node.split_once(' ').unwrap_or((node, ""));
+            world.nodes.push(LaunchedNode { pool: pool.to_owned(), taints: taints(rest) });
+        } else if let Some((name, pools)) = line.split_once(" < ") {
+            let pools = pools.split_whitespace().map(str::to_owned).collect();
+            let workload_type = WorkloadType { name: name.to_owned(), pools, ..WorkloadType::default() };
+            world.types.insert(name.to_owned(), workload_type);
+        } else if let Some((name, recorded)) = line.split_once(" ! ") {
+            let (taint, pool) = recorded.split_once(" @").unwrap();
+            let recorded = &mut world.types.get_mut(name).unwrap().recorded;
+            recorded.entry(taint.parse().unwrap()).or_default().insert(pool.to_owned());
+        } else {
+            let (name, rest) = line.split_once(':').unwrap();
+            world.pools.insert(name.to_owned(), Pool { taints: taints(rest), problems: Vec::new() });
+        }
+    }
+    world
+}
+
+impl World {
+    fn derive(&self, name: &str) -> Derivation {
+        derive(&self.types[name], &Fleet { types: &self.types, pools: &self.pools, nodes: &self.nodes })
+    }
+}
+
+fn check(text: &str, name: &str, expected: &Expect) {
+    let Derivation { policy, owned, findings } = world(text).derive(name);
+    let tolerations = policy.tolerations.iter().map(|taint| format!("tolerates {taint}\n"));
+    let selector = policy.node_selector.iter().map(|(key, value)| format!("selects {key}={value:?}\n"));
+    let owned = owned.iter().map(|(taint, pools)| {
+        let pools: Vec<_> = pools.iter().map(String::as_str).collect();
+        format!("owns {taint} on {}\n", pools.join(", "))
+    });
+    let findings = findings
+        .iter()
+        .map(|finding| format!("{} {}: {finding}\n", finding.kind.condition(), finding.kind.reason()));
+    let shown: Vec<_> = tolerations.chain(selector).chain(owned).chain(findings).collect();
+    expected.assert_eq(&shown.concat());
+}
+
+#[test]
+fn tolerations_follow_the_order_of_pools_and_taints_and_are_exact() {
+    check(
+        "
+        b: node-type=b:NoSchedule team=red:NoExecute
+        a: node-type=a:NoSchedule team=red:NoExecute
+        type < b a",
+        "type",
+        &expect![[r#"
+            tolerates node-type=b:NoSchedule
+            tolerates team=red:NoExecute
+            tolerates node-type=a:NoSchedule
+            selects workload-type.node-restriction.kubernetes.io/type=""
+            owns node-type=a:NoSchedule on a
+            owns node-type=b:NoSchedule on b
+            owns team=red:NoExecute on a, b
+        "#]],
+    );
+}
+
+#[test]
+fn taints_that_isolate_nobody_are_not_owned() {
+    check(
+        "
+        p: node-type=p:PreferNoSchedule node.kubernetes.io/out-of-service:NoExecute karpenter.sh/x:NoSchedule \
+           node.cloudprovider.kubernetes.io/shutdown:NoSchedule nvidia.com/gpu:NoSchedule readiness.k8s.io/x:NoSchedule
+        type < p",
+        "type",
+        &expect![[r#"
+            selects workload-type.node-restriction.kubernetes.io/type=""
+            Isolated NodePoolOpen: NodePool p: has no taint that keeps other pods away; add one like node-type=p:NoSchedule to its spec.template.spec.taints
+        "#]],
+    );
+}
+
+#[test]
+fn a_taint_stays_owned_while_a_node_that_was_launched_with_it_lives() {
+    // The template's taint changed, and the type gave up a pool; nodes of both are left, of a third one none.
+    let text = "
+        p: node-type=new:NoSchedule
+        type < p
+        type ! node-type=old:NoSchedule @p
+        type ! given-up=yes:NoSchedule @q
+        type ! gone=yes:NoSchedule @r
+        @p node-type=old:NoSchedule
+        @q given-up=yes:NoSchedule node.kubernetes.io/not-ready:NoExecute
+        @stranger other=yes:NoSchedule";
+    check(
+        text,
+        "type",
+        &expect![[r#"
+            tolerates node-type=new:NoSchedule
+            selects workload-type.node-restriction.kubernetes.io/type=""
+            owns given-up=yes:NoSchedule on q
+            owns node-type=new:NoSchedule on p
+            owns node-type=old:NoSchedule on p
+        "#]],
+    );
+}
+
+#[test]
+fn a_taint_on_a_pool_without_a_common_type_is_shared() {
+    check(
+        "
+        p: node-type=a:NoSchedule
+        q: node-type=a:NoSchedule
+        r: node-type=a:NoSchedule
+        s: node-type=a:NoExecute
+        t: node-type=a:NoSchedule
+        type < p q
+        other < r s",
+        "type",
+        &expect![[r#"
+            tolerates node-type=a:NoSchedule
+            selects workload-type.node-restriction.kubernetes.io/type=""
+            owns node-type=a:NoSchedule on p, q
+            TaintShared TaintShared: NodePool p: has the taint node-type=a:NoSchedule, as NodePool r (and 1 more) has, and no type uses both; give each pool a taint of its own, or name both in one type
+            TaintShared TaintShared: NodePool q: has the taint node-type=a:NoSchedule, as NodePool r (and 1 more) has, and no type uses both; give each pool a taint of its own, or name both in one type
+        "#]],
+    );
+}
+
+#[test]
+fn types_that_share_a_pool_own_its_taints_together_and_share_nothing_wrongly() {
+    let text = "
+        p: node-type=a:NoSchedule
+        one < p
+        two < p";
+    for name in ["one", "two"] {
+        let derived = world(text).derive(name);
+        assert_eq!(derived.owned.len(), 1, "{name}");
+        assert_eq!(derived.findings, [], "{name}");
+    }
+}
+
+#[test]
+fn a_missing_pool_is_found_and_the_others_count() {
+    check(
+        "
+        p: node-type=a:NoSchedule
+        type < missing p",
+        "type",
+        &expect![[r#"
+            tolerates node-type=a:NoSchedule
+            selects workload-type.node-restriction.kubernetes.io/type=""
+            owns node-type=a:NoSchedule on p
+            PoolsReady NodePoolNotFound: NodePool missing: does not exist; create it, or take it out of spec.pools
+        "#]],
+    );
+}
+
+#[test]
+fn a_pool_that_cannot_be_launched_from_keeps_its_taints_and_says_why() {
+    let mut world = world("p: node-type=a:NoSchedule\ntype < p");
+    world.pools.get_mut("p").unwrap().problems.push(Problem::new("spec.replicas", "is not supported yet"));
+    let derived = world.derive("type");
+    assert_eq!(derived.policy.tolerations.len(), 1);
+    let shown: Vec<_> = derived.findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["NodePool p: spec.replicas: is not supported yet; until then nothing is launched from it"]
+    );
+}
+
+fn object(spec: serde_json::Value) -> api::WorkloadType {
+    let object = json!({ "metadata": { "name": "type", "generation": 3 }, "spec": spec });
+    serde_json::from_value(object).unwrap()
+}
+
+#[test]
+fn every_problem_of_a_type_is_read_at_once() {
+    let read = WorkloadType::read(&object(json!({
+        "pools": [{ "name": "p" }, { "name": "" }, { "name": "p", "tenancy": "Team" }],
+        "enforcement": "Warn",
+    })));
+    let shown: Vec<_> = read.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    expect![[r#"
+        spec.pools[1].name: is empty; name a NodePool
+        spec.pools[2].name: names the same pool again; remove it
+        spec.enforcement: is not supported yet (enforcement other than Enforce); remove it
+        spec.pools[2].tenancy: is not supported yet (nodes of one team or namespace); remove it
+    "#]]
+    .assert_eq(&shown.concat());
+    assert_eq!(WorkloadType::read(&object(json!({ "pools": [] }))).problems.len(), 1);
+    assert_eq!(WorkloadType::read(&object(json!({ "pools": [{ "name": "p" }] }))).problems, []);
+}
+
+#[test]
+fn what_is_published_is_read_back() {
+    let text = "
+        p: node-type=a:NoSchedule flag:NoExecute
+        q: node-type=b:NoSchedule
+        type < p q";
+    let derived = world(text).derive("type");
+    let status =
+        api::WorkloadTypeStatus { observed_generation: Some(3), nodes: Some(7), ..Default::default() };
+    let status = derived.publish(status);
+    assert_eq!(status.nodes, Some(7));
+    let read = Published::read(&status);
+    assert_eq!(read, Published { generation: 3, policy: Some(derived.policy), owned: derived.owned });
+}
+
+#[test]
+fn a_status_that_does_not_select_publishes_no_policy() {
+    assert_eq!(Published::read(&api::WorkloadTypeStatus::default()).policy, None);
+}
