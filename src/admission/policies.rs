@@ -1,0 +1,208 @@
+//! What admission knows: the types with what their pods get, who owns which taint, and the choices made for the whole cluster.
+//!
+//! An immutable snapshot. The server builds the next one whenever an object changes and swaps it in whole; a decision never sees half of a
+//! change. Where the objects come from is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::owned::OwnedTaints;
+use crate::api::{conditions, ec2nodeclass, nodepool, workload_type as api};
+use crate::model::workload_type::{Policy, Pool, Published, WorkloadType};
+
+/// For how long pods that were made by the policy before the current one are admitted: replicas learn of a change at different moments, and
+/// a pod may be changed by one and judged by another.
+pub const PREVIOUS_POLICY_HONOURED: SignedDuration = SignedDuration::from_secs(60);
+
+/// Choices for the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Namespaces whose pods are nobody's business here: they keep the cluster running.
+    pub exempt_namespaces: BTreeSet<String>,
+    /// The most tolerations that a pod may have.
+    pub max_tolerations: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let exempt = ["kube-node-lease", "kube-public", "kube-system", "treenail-system"];
+        Self { exempt_namespaces: exempt.map(str::to_owned).into(), max_tolerations: 64 }
+    }
+}
+
+/// Every object that policies are made from, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    types: BTreeMap<String, TypeObject>,
+    pools: BTreeMap<String, Pool>,
+    node_classes: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+struct TypeObject {
+    spec: WorkloadType,
+    published: Published,
+    /// Why the controller says that the spec cannot be carried out.
+    refused: Option<String>,
+}
+
+impl Inventory {
+    /// Adds a WorkloadType.
+    pub fn add_workload_type(&mut self, object: &api::WorkloadType) {
+        let status = object.status.clone().unwrap_or_default();
+        let refused = conditions::find(&status.conditions, api::VALIDATION_SUCCEEDED)
+            .filter(|condition| condition.status == conditions::ConditionStatus::False)
+            .map(|condition| condition.message.clone());
+        let spec = WorkloadType::read(object);
+        self.types
+            .insert(spec.name.clone(), TypeObject { published: Published::read(&status), spec, refused });
+    }
+
+    /// Adds a NodePool.
+    pub fn add_node_pool(&mut self, object: &nodepool::NodePool) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        self.pools.insert(name, Pool::read(object));
+    }
+
+    /// Adds an EC2NodeClass.
+    pub fn add_node_class(&mut self, object: &ec2nodeclass::Ec2NodeClass) {
+        self.node_classes.insert(object.metadata.name.clone().unwrap_or_default());
+    }
+}
+
+/// Why no pod of a type is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The spec cannot be carried out.
+    Invalid(String),
+    /// The controller has not said yet what its pods get.
+    Unpublished,
+}
+
+/// A type, as far as admission depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TypePolicy {
+    pub(super) name: String,
+    /// The generation of the spec that the current policy was derived from.
+    pub(super) generation: i64,
+    pub(super) current: Policy,
+    /// The policy before, and until when it is honoured.
+    previous: Option<(Policy, Timestamp)>,
+    pub(super) closed: Option<Closed>,
+}
+
+impl TypePolicy {
+    /// The policies that a pod may follow, the current one first.
+    pub(super) fn honoured(&self, now: Timestamp) -> impl Iterator<Item = &Policy> {
+        let previous = self.previous.iter().filter(move |(_, until)| now < *until).map(|(policy, _)| policy);
+        std::iter::once(&self.current).chain(previous)
+    }
+}
+
+/// Everything that decisions depend on beside the request.
+#[derive(Debug, Clone, Default)]
+pub struct Policies {
+    settings: Settings,
+    by_type: BTreeMap<String, TypePolicy>,
+    owned: OwnedTaints,
+    types: BTreeMap<String, WorkloadType>,
+    pools: BTreeMap<String, Pool>,
+    node_classes: BTreeSet<String>,
+}
+
+impl Policies {
+    /// Knows of nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// What is known once these are the objects. A type whose policy differs from the one it had here keeps the old one beside it for
+    /// [`PREVIOUS_POLICY_HONOURED`] from `now` on.
+    #[must_use]
+    pub fn next(&self, inventory: Inventory, now: Timestamp) -> Self {
+        let mut owned = OwnedTaints::default();
+        let mut by_type = BTreeMap::new();
+        let mut types = BTreeMap::new();
+        for (name, object) in inventory.types {
+            for taint in object.published.owned.keys() {
+                owned.insert(taint, &name);
+            }
+            by_type.insert(name.clone(), object.policy(self.by_type.get(&name), now));
+            types.insert(name, object.spec);
+        }
+        Self {
+            settings: self.settings.clone(),
+            by_type,
+            owned,
+            types,
+            pools: inventory.pools,
+            node_classes: inventory.node_classes,
+        }
+    }
+
+    /// The choices for the whole cluster.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The names of all types, closed ones too.
+    pub fn type_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.by_type.keys().map(String::as_str)
+    }
+
+    pub(super) fn is_exempt(&self, namespace: &str) -> bool {
+        self.settings.exempt_namespaces.contains(namespace)
+    }
+
+    pub(super) fn find(&self, workload_type: &str) -> Option<&TypePolicy> {
+        self.by_type.get(workload_type)
+    }
+
+    pub(super) fn owned(&self) -> &OwnedTaints {
+        &self.owned
+    }
+
+    pub(super) fn types(&self) -> &BTreeMap<String, WorkloadType> {
+        &self.types
+    }
+
+    pub(super) fn pools(&self) -> &BTreeMap<String, Pool> {
+        &self.pools
+    }
+
+    pub(super) fn has_node_class(&self, name: &str) -> bool {
+        self.node_classes.contains(name)
+    }
+}
+
+impl TypeObject {
+    fn policy(&self, before: Option<&TypePolicy>, now: Timestamp) -> TypePolicy {
+        let current = self.published.policy.clone().unwrap_or_default();
+        let previous = before.and_then(|before| {
+            if before.current == current || before.closed == Some(Closed::Unpublished) {
+                before.previous.clone().filter(|(_, until)| now < *until)
+            } else {
+                Some((before.current.clone(), now.saturating_add(PREVIOUS_POLICY_HONOURED).unwrap_or(now)))
+            }
+        });
+        let first_problem = self.spec.problems.first().map(ToString::to_string);
+        let closed = match first_problem.or_else(|| self.refused.clone()) {
+            Some(problem) => Some(Closed::Invalid(problem)),
+            None if self.published.policy.is_none() => Some(Closed::Unpublished),
+            None => None,
+        };
+        TypePolicy {
+            name: self.spec.name.clone(),
+            generation: self.published.generation,
+            current,
+            previous,
+            closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! V6: WorkloadType, NodePool and EC2NodeClass. What the object alone makes wrong is refused; what depends on other objects is a warning, since
+//! people apply them in any order.
+//!
+//! The model's own constructors judge, so that what is accepted here is usable there. Fields that are not honoured yet are refused on a
+//! WorkloadType, which would be another fence without them, and are warnings on Karpenter's kinds, so that existing manifests apply; nothing
+//! is launched from an object that needs one of those that block.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::decide::Verdict;
+use super::parse::{self, Malformed};
+use super::policies::Policies;
+use super::reason::Reason;
+use super::review::Review;
+use super::warning::Warning;
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::unsupported::{self, Severity, Unsupported};
+use crate::api::{labels, nodepool, workload_type as api};
+use crate::model::node_pool::NodePool;
+use crate::model::problem::Problem;
+use crate::model::workload_type::{FindingKind, Fleet, Pool, WorkloadType, derive, shared_taints};
+
+pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -> Verdict {
+    let objects = match Objects::<api::WorkloadType>::read(review) {
+        Ok(objects) => objects,
+        Err(verdict) => return *verdict,
+    };
+    if objects.is_same(|object| &object.spec) {
+        return Verdict::default();
+    }
+    let mut verdict = objects.judge(|object| {
+        let fields = unsupported::workload_type(object).into_iter();
+        let fields =
+            fields.map(|field| Reason::NotSupportedYet { path: field.path, text: field.text.to_owned() });
+        invalid(WorkloadType::invalid_fields(object)).chain(fields).collect()
+    });
+    let new = WorkloadType::read(&objects.new);
+    let mut types = policies.types().clone();
+    types.insert(new.name.clone(), new.clone());
+    let fleet = Fleet { types: &types, pools: policies.pools(), nodes: &[] };
+    // Problems of the type itself have been told.
+    let findings =
+        derive(&new, &fleet).findings.into_iter().filter(|finding| finding.kind != FindingKind::Invalid);
+    verdict.warn(findings.map(Warning::Surroundings));
+    verdict
+}
+
+pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Verdict {
+    let objects = match Objects::<nodepool::NodePool>::read(review) {
+        Ok(objects) => objects,
+        Err(verdict) => return *verdict,
+    };
+    let class = &objects.new.spec.template.spec.node_class_ref;
+    let is_ours = [labels::KARPENTER_AWS_GROUP, labels::TREENAIL_GROUP].contains(&class.group.as_str());
+    if !is_ours || objects.is_same(|object| &object.spec) {
+        return Verdict::default();
+    }
+    let mut verdict = objects.judge(|object| invalid(NodePool::invalid_fields(object)).collect());
+    verdict.warn(objects.unhonoured(unsupported::Kind::NodePool));
+    if class.group == labels::KARPENTER_AWS_GROUP && !policies.has_node_class(&class.name) {
+        let class = class.name.clone();
+        verdict.warn([Warning::NodeClassMissing { object: objects.name.clone(), class }]);
+    }
+    let name = objects.new.metadata.name.clone().unwrap_or_default();
+    let mut pools = policies.pools().clone();
+    pools.insert(name.clone(), Pool::read(&objects.new));
+    let fleet = Fleet { types: policies.types(), pools: &pools, nodes: &[] };
+    verdict.warn(shared_taints(&name, &fleet).into_iter().map(Warning::Surroundings));
+    verdict
+}
+
+pub(super) fn validate_node_class(review: &Review<'_>) -> Verdict {
+    let objects = match Objects::<Ec2NodeClass>::read(review) {
+        Ok(objects) => objects,
+        Err(verdict) => return *verdict,
+    };
+    if objects.is_same(|object| &object.spec) {
+        return Verdict::default();
+    }
+    let mut verdict = Verdict::default();
+    verdict.warn(objects.unhonoured(unsupported::Kind::Ec2NodeClass));
+    verdict
+}
+
+fn invalid(problems: Vec<Problem>) -> impl Iterator<Item = Reason> {
+    problems.into_iter().map(|Problem { path, text }| Reason::InvalidField { path, text })
+}
+
+/// The object of a review, typed and raw, and the one that is stored.
+struct Objects<'a, K> {
+    name: String,
+    raw: &'a RawValue,
+    new: K,
+    stored: Option<K>,
+}
+
+impl<'a, K: DeserializeOwned> Objects<'a, K> {
+    fn read(review: &Review<'a>) -> Result<Self, Box<Verdict>> {
+        let refuse = |malformed: Malformed| {
+            Box::new(Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]))
+        };
+        let raw = review.object.ok_or_else(|| refuse(parse::malformed("the review has no object")))?;
+        let new = serde_json::from_str(raw.get()).map_err(|error| refuse(parse::malformed(error)))?;
+        // What cannot be read any more is replaced: then everything is judged.
+        let stored = review.old_object.and_then(|stored| serde_json::from_str(stored.get()).ok());
+        Ok(Self { name: parse::object_name(review, None), raw, new, stored })
+    }
+
+    fn is_same<S: PartialEq>(&self, spec: impl Fn(&K) -> &S) -> bool {
+        self.stored.as_ref().is_some_and(|stored| spec(stored) == spec(&self.new))
+    }
+
+    /// Refuses what is wrong now and was not before, and warns of what was: an object is not wedged by rules that came after it.
+    fn judge(&self, reasons: impl Fn(&K) -> Vec<Reason>) -> Verdict {
+        let before = self.stored.as_ref().map(&reasons).unwrap_or_default();
+        let (kept, new): (Vec<_>, Vec<_>) =
+            reasons(&self.new).into_iter().partition(|reason| before.contains(reason));
+        let mut verdict = Verdict::refuse(self.name.clone(), new);
+        verdict.warn(
+            kept.iter()
+                .map(|reason| Warning::StillInvalid { object: self.name.clone(), problem: reason.problem() }),
+        );
+        verdict
+    }
+
+    fn unhonoured(&self, kind: unsupported::Kind) -> Vec<Warning> {
+        // The raw object also has fields that the type does not know.
+        let object: Value = serde_json::from_str(self.raw.get()).unwrap_or_default();
+        let warning = |field: Unsupported| {
+            let (object, text) = (self.name.clone(), field.to_string());
+            match field.severity {
+                Severity::Blocks => Warning::NothingLaunched { object, field: text },
+                Severity::Weakens => Warning::FieldNotHonoured { object, field: text },
+            }
+        };
+        unsupported::in_object(kind, &object).into_iter().map(warning).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

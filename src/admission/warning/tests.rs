@@ -1,0 +1,72 @@
+use expect_test::expect;
+
+use super::*;
+use crate::model::workload_type::FindingKind;
+
+/// An example of each warning, in the order of the enum. The match makes sure that a new one gets its example.
+fn example_after(warning: Option<&Warning>) -> Option<Warning> {
+    let owned = |text: &str| text.to_owned();
+    Some(match warning {
+        None => Warning::DaemonSetStaysAway {
+            object: owned("daemonset shop/agent"),
+            workload_type: owned("application"),
+            tolerations: vec!["node-type=application:NoSchedule".parse().unwrap()],
+        },
+        Some(Warning::DaemonSetStaysAway { .. }) => {
+            Warning::UnknownPlacementField { object: owned("pod shop/web"), path: owned("spec.nodeGroup") }
+        }
+        Some(Warning::UnknownPlacementField { .. }) => {
+            Warning::LabelOnExemptNamespace { object: owned("namespace kube-system") }
+        }
+        Some(Warning::LabelOnExemptNamespace { .. }) => {
+            Warning::TypeClosed { object: owned("namespace shop"), workload_type: owned("application") }
+        }
+        Some(Warning::TypeClosed { .. }) => {
+            Warning::LabelNotSupportedYet { object: owned("namespace shop"), key: owned("treenail.dev/team") }
+        }
+        Some(Warning::LabelNotSupportedYet { .. }) => Warning::FieldNotHonoured {
+            object: owned("nodepool application"),
+            field: owned("spec.template.spec.expireAfter: not supported yet: nodes are not replaced"),
+        },
+        Some(Warning::FieldNotHonoured { .. }) => Warning::NothingLaunched {
+            object: owned("nodepool application"),
+            field: owned("spec.replicas: not supported yet: pools with a fixed number of nodes"),
+        },
+        Some(Warning::NothingLaunched { .. }) => Warning::StillInvalid {
+            object: owned("nodepool application"),
+            problem: owned("spec.weight is negative"),
+        },
+        Some(Warning::StillInvalid { .. }) => {
+            Warning::NodeClassMissing { object: owned("nodepool application"), class: owned("default") }
+        }
+        Some(Warning::NodeClassMissing { .. }) => Warning::Surroundings(Finding {
+            kind: FindingKind::PoolMissing,
+            object: owned("NodePool application"),
+            problem: owned("does not exist"),
+            fix: owned("create it"),
+        }),
+        Some(Warning::Surroundings(_)) => return None,
+    })
+}
+
+#[test]
+fn every_warning_is_one_short_line() {
+    let examples: Vec<_> =
+        std::iter::successors(example_after(None), |warning| example_after(Some(warning))).collect();
+    let shown: Vec<_> = examples.iter().map(ToString::to_string).collect();
+    for line in &shown {
+        assert!(line.len() <= 130 && !line.contains(char::is_control), "{} {line}", line.len());
+    }
+    expect![[r#"
+        daemonset shop/agent: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule
+        pod shop/web: spec.nodeGroup is unknown to this version of Treenail and not judged
+        namespace kube-system: the workload type has no effect: the namespace is exempt
+        namespace shop: workload type application is closed: pods will be refused until it is corrected
+        namespace shop: label treenail.dev/team is not supported yet and has no effect
+        nodepool application: spec.template.spec.expireAfter: not supported yet: nodes are not replaced
+        nodepool application: nothing is launched: spec.replicas: not supported yet: pools with a fixed number of nodes
+        nodepool application: nothing is launched: spec.weight is negative
+        nodepool application: nothing is launched until EC2NodeClass default exists
+        NodePool application: does not exist; create it
+    "#]].assert_eq(&(shown.join("\n") + "\n"));
+}
