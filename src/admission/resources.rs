@@ -101,10 +101,11 @@ impl<'a, K: DeserializeOwned> Objects<'a, K> {
         let refuse = |malformed: Malformed| {
             Box::new(Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]))
         };
-        let raw = review.object.ok_or_else(|| refuse(parse::malformed("the review has no object")))?;
+        let raw = parse::raw_object(review).map_err(refuse)?;
         let new = serde_json::from_str(raw.get()).map_err(|error| refuse(parse::malformed(error)))?;
         // What cannot be read any more is replaced: then everything is judged.
-        let stored = review.old_object.and_then(|stored| serde_json::from_str(stored.get()).ok());
+        let stored = parse::raw_old_object(review).map_err(refuse)?;
+        let stored = stored.and_then(|stored| serde_json::from_str(stored.get()).ok());
         Ok(Self { name: parse::object_name(review, None), raw, new, stored })
     }
 

@@ -23,8 +23,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         return Verdict::default();
     }
     let read = |object| Template::parse(kind, object).map_err(parse::malformed);
-    let new = review.object.ok_or_else(|| parse::malformed("the review has no object")).and_then(read);
-    let (new, stored) = match (new, review.old_object.map(read).transpose()) {
+    let new = parse::raw_object(review).and_then(read);
+    let stored = parse::raw_old_object(review).and_then(|stored| stored.map(read).transpose());
+    let (new, stored) = match (new, stored) {
         (Ok(new), Ok(stored)) => (new, stored),
         (Err(malformed), _) | (_, Err(malformed)) => {
             return Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]);

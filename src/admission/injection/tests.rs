@@ -121,6 +121,15 @@ fn only_what_the_type_gave_is_put_back_also_by_the_policy_before() {
 }
 
 #[test]
+fn a_type_that_was_closed_since_does_not_wedge_its_pods() {
+    let mut closed = workload_type("application", "p");
+    closed.spec.enforcement = "Audit".into();
+    let world = World::of(inventory(&[node_pool("p", "node-type=application:NoSchedule")], &[closed]));
+    let call = injected(None, None).update("/spec/tolerations", json!([]));
+    assert!(world.mutate(&call).patch.is_some());
+}
+
+#[test]
 fn nothing_else_is_changed_on_an_update() {
     // A pod from before its namespace was labelled.
     let call = Call::pod("shop", json!({})).update("/metadata/labels", json!({ "a": "b" }));

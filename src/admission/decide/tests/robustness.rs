@@ -140,6 +140,19 @@ fn a_pod_that_cannot_be_read_is_refused_by_both_webhooks() {
 }
 
 #[test]
+fn an_update_without_its_old_object_is_refused_and_a_creation_has_none() {
+    let mut update = Call::pod("plain", json!({ "nodeName": "n" })).update("/metadata/labels", json!({}));
+    assert!(World::new().validate(&update).is_allowed());
+    update.operation = "CREATE";
+    assert_eq!(World::new().validate(&update).codes(), ["NodeNameSet"]);
+    for kind in ["Pod", "apps/Deployment", "Namespace", "karpenter.sh/NodePool"] {
+        let mut call = Call::create(kind, "shop", json!({ "metadata": {}, "spec": {} }));
+        call.operation = "UPDATE";
+        assert_eq!(World::new().validate(&call).codes(), ["MalformedObject"], "{kind}");
+    }
+}
+
+#[test]
 fn a_deeply_nested_body_is_an_error() {
     let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(Review::parse(body.as_bytes()).is_err());
