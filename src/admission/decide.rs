@@ -76,6 +76,7 @@ impl Verdict {
     }
 
     /// The codes of the reasons to refuse, each once, in the order of the message.
+    #[must_use]
     pub fn codes(&self) -> Vec<&'static str> {
         let mut codes: Vec<_> = Vec::new();
         for code in self.denials.iter().map(|denial| denial.reason.code()) {

@@ -43,7 +43,7 @@ pub(super) struct Lost<'a> {
 /// one: without this, such a pod could never be applied again.
 pub(super) fn lost<'a>(subject: &Subject<'a>) -> Lost<'a> {
     let mut lost = Lost::default();
-    let (Some(stored), Some(workload_type)) = (subject.stored, subject.workload_type()) else { return lost };
+    let (Some(stored), Some(workload_type)) = (subject.stored, subject.named_type()) else { return lost };
     for policy in workload_type.honoured(subject.now) {
         let given = |toleration: &&Toleration<'_>| {
             policy.tolerations.iter().any(|taint| is_exactly(toleration, taint))

@@ -28,8 +28,8 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
     let read = (parse::object::<Namespace<'_>>(review), parse::old_object::<Namespace<'_>>(review));
     let (new, stored) = match read {
         (Ok(new), Ok(stored)) => (new.metadata, stored.map(|stored| stored.metadata)),
-        (Err(reason), _) | (_, Err(reason)) => {
-            return Verdict::refuse(parse::object_name(review, None), vec![reason]);
+        (Err(malformed), _) | (_, Err(malformed)) => {
+            return Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]);
         }
     };
     let name = parse::object_name(review, Some(&new));
@@ -39,21 +39,23 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
         if is_unchanged || labels::domain(key) != Some(TREENAIL_GROUP) {
             continue;
         }
-        match &**key {
-            WORKLOAD_TYPE => match judge_type(policies, value) {
-                Ok(None) if policies.is_exempt(&new.name) => {
-                    warnings.push(Warning::LabelOnExemptNamespace { object: name.clone() });
-                }
-                Ok(None) => {}
-                Ok(Some(closed)) => {
-                    warnings.push(Warning::TypeClosed { object: name.clone(), workload_type: closed });
-                }
-                Err(reason) => reasons.push(reason),
-            },
-            TEAM => {
-                warnings.push(Warning::LabelNotSupportedYet { object: name.clone(), key: key.to_string() })
+        let object = || name.clone();
+        match (&**key, policies.find(value)) {
+            (WORKLOAD_TYPE, Some(_)) if policies.is_exempt(&new.name) => {
+                warnings.push(Warning::LabelOnExemptNamespace { object: object() });
             }
-            unknown => reasons.push(Reason::UnknownLabelKey {
+            (WORKLOAD_TYPE, Some(policy)) if policy.closed.is_some() => {
+                warnings.push(Warning::TypeClosed { object: object(), workload_type: policy.name.clone() });
+            }
+            (WORKLOAD_TYPE, Some(_)) => {}
+            (WORKLOAD_TYPE, None) => reasons.push(Reason::UnknownWorkloadType {
+                workload_type: value.to_string(),
+                known: KnownNames::near(value, policies.type_names()),
+            }),
+            (TEAM, _) => {
+                warnings.push(Warning::LabelNotSupportedYet { object: object(), key: key.to_string() });
+            }
+            (unknown, _) => reasons.push(Reason::UnknownLabelKey {
                 key: unknown.to_owned(),
                 known: KnownNames::near(unknown, KEYS.into_iter()),
             }),
@@ -62,17 +64,6 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
     let mut verdict = Verdict::refuse(name, reasons);
     verdict.warn(warnings);
     verdict
-}
-
-/// The type's name if it is closed.
-fn judge_type(policies: &Policies, name: &str) -> Result<Option<String>, Reason> {
-    match policies.find(name) {
-        Some(policy) => Ok(policy.closed.as_ref().map(|_| policy.name.clone())),
-        None => Err(Reason::UnknownWorkloadType {
-            workload_type: name.to_owned(),
-            known: KnownNames::near(name, policies.type_names()),
-        }),
-    }
 }
 
 #[cfg(test)]

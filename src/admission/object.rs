@@ -26,6 +26,21 @@ pub(super) struct Pod<'a> {
     pub(super) spec: PodSpec<'a>,
 }
 
+/// A Pod as it comes in a review: with metadata and spec, which patches add to.
+#[derive(Deserialize)]
+pub(super) struct WholePod<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    spec: PodSpec<'a>,
+}
+
+impl<'a> From<WholePod<'a>> for Pod<'a> {
+    fn from(WholePod { metadata, spec }: WholePod<'a>) -> Self {
+        Self { metadata, spec }
+    }
+}
+
 /// What an object says about itself.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,6 +53,10 @@ pub(super) struct Metadata<'a> {
     pub(super) labels: Map<'a>,
     /// The keys only; absent where the object has no annotations at all.
     #[serde(borrow, default)]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "how the keys of a map are read and its values skipped"
+    )]
     pub(super) annotations: Option<BTreeMap<Text<'a>, IgnoredAny>>,
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     pub(super) owner_references: Vec<OwnerReference<'a>>,

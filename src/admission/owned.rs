@@ -35,13 +35,13 @@ pub(super) struct Reach<'p> {
 }
 
 impl OwnedTaints {
-    pub(super) fn insert(&mut self, taint: &Taint, owner: &str) {
+    pub(super) fn insert(&mut self, taint: &Taint, workload_type: &str) {
         let by_key = self.0.entry(taint.effect).or_default();
         let by_value = by_key.entry(taint.key.clone()).or_default();
         let owned = by_value
             .entry(taint.value.clone())
             .or_insert_with(|| OwnedTaint { taint: taint.clone(), owners: BTreeSet::new() });
-        owned.owners.insert(owner.to_owned());
+        owned.owners.insert(workload_type.to_owned());
     }
 
     /// The first taint that the toleration would match and that is foreign to the pod's type.

@@ -5,25 +5,47 @@ use serde_json::value::RawValue;
 
 use super::object::Metadata;
 use super::reason::Reason;
-use super::review::Review;
+use super::review::{Operation, Review};
 
 /// The object as it would be stored. A review without one cannot be judged, and is not let through.
-pub(super) fn object<'a, T: Deserialize<'a>>(review: &Review<'a>) -> Result<T, Reason> {
-    let object = review.object.ok_or_else(|| malformed("the review has no object"))?;
-    read(object)
+pub(super) fn object<'a, T: Deserialize<'a>>(review: &Review<'a>) -> Result<T, Malformed> {
+    read(raw_object(review)?)
 }
 
 /// The object as it is stored, if it is.
-pub(super) fn old_object<'a, T: Deserialize<'a>>(review: &Review<'a>) -> Result<Option<T>, Reason> {
-    review.old_object.map(read).transpose()
+pub(super) fn old_object<'a, T: Deserialize<'a>>(review: &Review<'a>) -> Result<Option<T>, Malformed> {
+    raw_old_object(review)?.map(read).transpose()
 }
 
-fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Reason> {
+/// The bytes of the object as it would be stored.
+pub(super) fn raw_object<'a>(review: &Review<'a>) -> Result<&'a RawValue, Malformed> {
+    review.object.ok_or_else(|| malformed("the review has no object"))
+}
+
+/// The bytes of the object as it is stored. An update without it would be judged as if nothing had been admitted before.
+pub(super) fn raw_old_object<'a>(review: &Review<'a>) -> Result<Option<&'a RawValue>, Malformed> {
+    match (review.operation, review.old_object) {
+        (Operation::Create, _) => Ok(None),
+        (Operation::Update, None) => Err(malformed("the review of an update has no old object")),
+        (_, stored) => Ok(stored),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Malformed> {
     serde_json::from_str(object.get()).map_err(malformed)
 }
 
-pub(super) fn malformed(problem: impl ToString) -> Reason {
-    Reason::MalformedObject { problem: problem.to_string() }
+/// Why an object cannot be read.
+pub(super) struct Malformed(String);
+
+pub(super) fn malformed(problem: impl ToString) -> Malformed {
+    Malformed(problem.to_string())
+}
+
+impl From<Malformed> for Reason {
+    fn from(Malformed(problem): Malformed) -> Self {
+        Self::MalformedObject { problem }
+    }
 }
 
 /// `pod shop/web`; the name of a pod that has none yet is shown by what it starts with.

@@ -3,9 +3,12 @@
 //! Only `add`, only what is missing: a list or map that is absent (or null) is added whole, else single items are appended or inserted.
 //! Nothing is replaced, removed or reordered, so that the patch does not depend on what others did to the pod.
 
+use std::collections::BTreeMap;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::injection::{Lost, Missing};
 use super::object::Pod;
@@ -42,16 +45,26 @@ pub(super) fn put_back(pod: &Pod<'_>, lost: &Lost<'_>) -> Option<Patch> {
 
 /// The annotation's value: the type, the generation of its policy, and what was added.
 fn note(workload_type: &TypePolicy, missing: &Missing<'_>) -> String {
-    let tolerations: Vec<_> = missing.tolerations.iter().map(ToString::to_string).collect();
-    let selector: Map<_, _> =
-        missing.selector.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
-    json!({
-        "type": workload_type.name,
-        "generation": workload_type.generation,
-        "tolerations": tolerations,
-        "nodeSelector": selector,
-    })
-    .to_string()
+    let note = Note {
+        workload_type: &workload_type.name,
+        generation: workload_type.generation,
+        tolerations: missing.tolerations.iter().map(ToString::to_string).collect(),
+        node_selector: missing.selector.iter().copied().collect(),
+    };
+    // Text, numbers and maps of text always become JSON.
+    serde_json::to_string(&note).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Note<'a> {
+    #[serde(rename = "type")]
+    workload_type: &'a str,
+    generation: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tolerations: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    node_selector: BTreeMap<&'a str, &'a str>,
 }
 
 fn append_tolerations(pod: &Pod<'_>, tolerations: Vec<Value>) -> Vec<PatchOperation> {

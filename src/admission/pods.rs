@@ -3,7 +3,7 @@
 use super::daemon;
 use super::decide::{Endpoint, Question, Verdict};
 use super::injection;
-use super::object::Pod;
+use super::object::{Pod, WholePod};
 use super::patch;
 use super::policies::Policies;
 use super::reason::Reason;
@@ -19,10 +19,11 @@ pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
     if matches!(standing, Standing::Exempt) {
         return Verdict::default();
     }
-    let (new, stored) = match (parse::object::<Pod<'_>>(review), parse::old_object::<Pod<'_>>(review)) {
+    let new = parse::object::<WholePod<'_>>(review).map(Pod::from);
+    let (new, stored) = match (new, parse::old_object::<Pod<'_>>(review)) {
         (Ok(new), Ok(stored)) => (new, stored),
-        (Err(reason), _) | (_, Err(reason)) => {
-            return Verdict::refuse(parse::object_name(review, None), vec![reason]);
+        (Err(malformed), _) | (_, Err(malformed)) => {
+            return Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]);
         }
     };
     let name = parse::object_name(review, Some(&new.metadata));

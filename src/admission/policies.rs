@@ -104,7 +104,7 @@ impl TypePolicy {
 #[derive(Debug, Clone, Default)]
 pub struct Policies {
     settings: Settings,
-    policies: BTreeMap<String, TypePolicy>,
+    by_type: BTreeMap<String, TypePolicy>,
     owned: OwnedTaints,
     types: BTreeMap<String, WorkloadType>,
     pools: BTreeMap<String, Pool>,
@@ -123,18 +123,18 @@ impl Policies {
     #[must_use]
     pub fn next(&self, inventory: Inventory, now: Timestamp) -> Self {
         let mut owned = OwnedTaints::default();
-        let mut policies = BTreeMap::new();
+        let mut by_type = BTreeMap::new();
         let mut types = BTreeMap::new();
         for (name, object) in inventory.types {
             for taint in object.published.owned.keys() {
                 owned.insert(taint, &name);
             }
-            policies.insert(name.clone(), object.policy(self.policies.get(&name), now));
+            by_type.insert(name.clone(), object.policy(self.by_type.get(&name), now));
             types.insert(name, object.spec);
         }
         Self {
             settings: self.settings.clone(),
-            policies,
+            by_type,
             owned,
             types,
             pools: inventory.pools,
@@ -150,7 +150,7 @@ impl Policies {
 
     /// The names of all types, closed ones too.
     pub fn type_names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.policies.keys().map(String::as_str)
+        self.by_type.keys().map(String::as_str)
     }
 
     pub(super) fn is_exempt(&self, namespace: &str) -> bool {
@@ -158,7 +158,7 @@ impl Policies {
     }
 
     pub(super) fn find(&self, workload_type: &str) -> Option<&TypePolicy> {
-        self.policies.get(workload_type)
+        self.by_type.get(workload_type)
     }
 
     pub(super) fn owned(&self) -> &OwnedTaints {

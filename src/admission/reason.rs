@@ -150,7 +150,7 @@ pub enum Reason {
     },
     /// A field of one of our objects has a value that cannot be used.
     InvalidField {
-        /// Path of the field, or empty if there is none.
+        /// Path of the field.
         path: String,
         /// What is wrong, and what to do.
         text: String,
@@ -198,6 +198,10 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: ", self.reason.code(), Excerpt(&self.object))?;
         self.reason.write_problem(f)?;
+        // What is wrong with a field is said with what to do by whoever read it.
+        if matches!(self.reason, Reason::InvalidField { .. }) {
+            return Ok(());
+        }
         f.write_str("; ")?;
         self.reason.write_advice(f)
     }

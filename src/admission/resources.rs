@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::decide::Verdict;
-use super::parse;
+use super::parse::{self, Malformed};
 use super::policies::Policies;
 use super::reason::Reason;
 use super::review::Review;
@@ -67,11 +67,7 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
     let mut pools = policies.pools().clone();
     pools.insert(name.clone(), Pool::read(&objects.new));
     let fleet = Fleet { types: policies.types(), pools: &pools, nodes: &[] };
-    // A taint matters only once it is somebody's.
-    let is_named = fleet.types.values().any(|workload_type| workload_type.pools.contains(&name));
-    if is_named {
-        verdict.warn(shared_taints(&name, &fleet).into_iter().map(Warning::Surroundings));
-    }
+    verdict.warn(shared_taints(&name, &fleet).into_iter().map(Warning::Surroundings));
     verdict
 }
 
@@ -102,11 +98,14 @@ struct Objects<'a, K> {
 
 impl<'a, K: DeserializeOwned> Objects<'a, K> {
     fn read(review: &Review<'a>) -> Result<Self, Box<Verdict>> {
-        let refuse = |reason| Box::new(Verdict::refuse(parse::object_name(review, None), vec![reason]));
-        let raw = review.object.ok_or_else(|| refuse(parse::malformed("the review has no object")))?;
+        let refuse = |malformed: Malformed| {
+            Box::new(Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]))
+        };
+        let raw = parse::raw_object(review).map_err(refuse)?;
         let new = serde_json::from_str(raw.get()).map_err(|error| refuse(parse::malformed(error)))?;
         // What cannot be read any more is replaced: then everything is judged.
-        let stored = review.old_object.and_then(|stored| serde_json::from_str(stored.get()).ok());
+        let stored = parse::raw_old_object(review).map_err(refuse)?;
+        let stored = stored.and_then(|stored| serde_json::from_str(stored.get()).ok());
         Ok(Self { name: parse::object_name(review, None), raw, new, stored })
     }
 

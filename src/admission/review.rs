@@ -1,4 +1,4 @@
-//! An AdmissionReview as a value, read leniently from the bytes that the API server sent.
+//! An `AdmissionReview` as a value, read leniently from the bytes that the API server sent.
 //!
 //! The objects stay raw JSON: which fields of them matter, the rules say ([`super::object`]). Nothing is decided here, and no response is
 //! written: the server knows the wire.
@@ -201,7 +201,7 @@ impl Kind {
     }
 }
 
-/// A body that is no AdmissionReview with a request: an HTTP error, never an answer.
+/// A body that is no `AdmissionReview` with a request: an HTTP error, never an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     /// The body is no JSON, or a field has a type that no version of the API gives it.

@@ -66,6 +66,14 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The subject's type with its policy, open or closed.
+    pub(super) fn named_type(&self) -> Option<&'a TypePolicy> {
+        match self.standing {
+            Standing::Typed(policy) | Standing::TypeClosed(policy, _) => Some(policy),
+            Standing::Exempt | Standing::Typeless | Standing::TypeMissing(_) | Standing::Unknown => None,
+        }
+    }
+
     /// The type that injection will add to, or should have added to, this subject.
     pub(super) fn injected_type(&self) -> Option<&'a TypePolicy> {
         self.workload_type().filter(|_| !self.role.is_daemon())

@@ -23,11 +23,12 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         return Verdict::default();
     }
     let read = |object| Template::parse(kind, object).map_err(parse::malformed);
-    let new = review.object.ok_or_else(|| parse::malformed("the review has no object")).and_then(read);
-    let (new, stored) = match (new, review.old_object.map(read).transpose()) {
+    let new = parse::raw_object(review).and_then(read);
+    let stored = parse::raw_old_object(review).and_then(|stored| stored.map(read).transpose());
+    let (new, stored) = match (new, stored) {
         (Ok(new), Ok(stored)) => (new, stored),
-        (Err(reason), _) | (_, Err(reason)) => {
-            return Verdict::refuse(parse::object_name(review, None), vec![reason]);
+        (Err(malformed), _) | (_, Err(malformed)) => {
+            return Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]);
         }
     };
     let Some(pod) = new.pod.as_ref().filter(|_| !is_made_by_controller(kind, &new)) else {
@@ -38,7 +39,7 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         return Verdict::refuse(name, vec![Reason::NamespaceNotKnown]);
     }
     let stored = stored.as_ref().and_then(|stored| stored.pod.as_ref());
-    let path: String = kind.template_path().iter().map(|part| format!("{part}.")).collect();
+    let path = format!("{}.", kind.template_path().join("."));
     let subject = Subject {
         policies,
         standing,

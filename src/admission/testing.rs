@@ -165,7 +165,7 @@ pub(crate) struct Call {
     group: String,
     kind: String,
     pub(crate) subresource: String,
-    operation: &'static str,
+    pub(crate) operation: &'static str,
     pub(crate) namespace: String,
     user: String,
     groups: Vec<String>,
@@ -284,9 +284,16 @@ fn set(object: &mut Value, pointer: &str, value: Value) {
         Value::Array(items) => &mut items[part.parse::<usize>().unwrap()],
         object => &mut object[part],
     });
-    if value.is_null() {
-        parent.as_object_mut().unwrap().remove(&last);
-    } else {
-        parent[last] = value;
+    match parent {
+        Value::Array(items) => {
+            let index = last.parse::<usize>().unwrap();
+            if index == items.len() {
+                items.push(value);
+            } else {
+                items[index] = value;
+            }
+        }
+        parent if value.is_null() => drop(parent.as_object_mut().unwrap().remove(&last)),
+        parent => parent[last] = value,
     }
 }

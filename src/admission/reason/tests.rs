@@ -17,6 +17,7 @@ fn toleration(text: &str) -> Toleration<'static> {
 }
 
 /// Examples of each reason, in the order of the enum. The match makes sure that a new reason gets its example and its golden message.
+#[expect(clippy::too_many_lines, reason = "one arm for each reason, and there are many")]
 fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
     let owned = |text: &str| text.to_owned();
     let some = |text: &str| Some(text.to_owned());
@@ -112,7 +113,7 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
         }],
         Some(Reason::UnknownLabelKey { .. }) => vec![Reason::InvalidField {
             path: owned("spec.pools[1].name"),
-            text: owned("names the same pool again"),
+            text: owned("names the same pool again; remove it"),
         }],
         Some(Reason::InvalidField { .. }) => vec![Reason::NotSupportedYet {
             path: owned("spec.enforcement"),
@@ -135,11 +136,37 @@ fn every_example() -> Vec<Reason> {
 
 #[test]
 fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to_do() {
-    let shown: String = every_example()
-        .into_iter()
-        .map(|reason| format!("{}\n", Denial { object: "pod shop/web".to_owned(), reason }))
-        .collect();
-    expect![[r#""#]].assert_eq(&shown);
+    let denials =
+        every_example().into_iter().map(|reason| Denial { object: "pod shop/web".to_owned(), reason });
+    let mut shown: Vec<_> = denials.map(|denial| denial.to_string()).collect();
+    shown.push(String::new());
+    expect![[r#"
+        MalformedObject: pod shop/web: it cannot be read: invalid type: integer `1`, expected a string; send an object that the API server accepts
+        NamespaceNotKnown: pod shop/web: the labels of its namespace could not be looked up; try again
+        NamespaceClosed: pod shop/web: its namespace has the label treenail.dev/workload-type=aplication, and there is no such workload type; have its label corrected (did you mean application? there are: application, batch, monitoring)
+        NamespaceClosed: pod shop/web: its namespace has the label treenail.dev/workload-type=x, and there is no such workload type; have its label corrected (there are none)
+        TypeClosed: pod shop/web: workload type application is closed: spec.tolerations: is not supported yet; have it corrected: kubectl describe workloadtype application
+        TypeClosed: pod shop/web: workload type application is closed: what its pods get has not been published yet; try again in a moment; if it stays, look whether Treenail's controller is running
+        TooManyTolerations: pod shop/web: spec.tolerations has 10000 items, and at most 64 are allowed; remove those that match no taint
+        TooManyTolerations: pod shop/web: spec.tolerations has 65 items with the 2 that its workload type adds, and at most 64 are allowed; remove those that match no taint
+        ForeignToleration: pod shop/web: spec.tolerations[0] (operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
+        ForeignToleration: pod shop/web: spec.tolerations[1] (key node-type, value monitoring, effect NoSchedule) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it, or run the pod in a namespace of that workload type
+        ForeignToleration: pod shop/web: spec.template.spec.tolerations[0] (key node-type, operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
+        UnknownTolerationOperator: pod shop/web: spec.tolerations[0] has the unknown operator StartsWith on the key of the taint node-type=monitoring:NoSchedule of workload types metrics, monitoring; use Equal or Exists
+        UnregisteredToleration: pod shop/web: spec.tolerations[0] (operator Exists, effect NoExecute) would match the taint karpenter.sh/unregistered:NoExecute of nodes that are not ready for pods; remove it, or name the keys that you mean: only pods of DaemonSets may tolerate that taint
+        SelectorContradiction: pod shop/web: spec.template.spec.nodeSelector[workload-type.node-restriction.kubernetes.io/application] is "no", and on nodes of workload type application it is ""; remove the key: the right value is added
+        NotInjected: pod shop/web: it lacks what workload type monitoring gives its pods: toleration node-type=monitoring:NoSchedule, node selector workload-type.node-restriction.kubernetes.io/monitoring=; Treenail was not asked to add it (it may have been away for a moment), or something removed it again: try again
+        NotInjected: pod shop/web: it lacks what workload type monitoring gives its pods: toleration node-type=monitoring:NoSchedule, node selector workload-type.node-restriction.kubernetes.io/monitoring=; delete the pod and create it again, so that it is added
+        NodeNameSet: pod shop/web: spec.nodeName is "ip-10-0-0-7.ec2.internal", which bypasses the scheduler, and so every taint; remove it and let the scheduler choose; to debug a node: kubectl debug node/NAME -n kube-system
+        ForgedMirrorPod: pod shop/web: metadata.annotations[kubernetes.io/config.mirror] makes it the mirror of a static pod, and alice is not the kubelet of the node in spec.nodeName and its owner; remove the annotation
+        TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use workload type application only; remove the label, or make it application
+        TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type
+        TypeLabelChanged: pod shop/web: metadata.labels[treenail.dev/workload-type] would change from absent to "monitoring", and a pod's type never changes; create another pod
+        UnknownWorkloadType: pod shop/web: metadata.labels[treenail.dev/workload-type] is "aplication", and there is no such workload type; use one that exists (did you mean application? there are: application, batch, monitoring)
+        UnknownLabelKey: pod shop/web: metadata.labels[treenail.dev/workloadtype] is a label that means nothing; use one that exists (did you mean treenail.dev/workload-type? there are: treenail.dev/team, treenail.dev/workload-type)
+        InvalidField: pod shop/web: spec.pools[1].name: names the same pool again; remove it
+        NotSupportedYet: pod shop/web: spec.enforcement is not supported yet: enforcement other than Enforce; remove it
+    "#]].assert_eq(&shown.join("\n"));
 }
 
 #[test]
@@ -181,6 +208,6 @@ fn hostile_text_stays_on_its_line_and_short() {
 fn the_nearest_name_is_told_and_long_lists_are_cut() {
     let names: Vec<_> = (0..9).map(|number| format!("type-{number}")).collect();
     let known = KnownNames::near("tipe-7", names.iter().map(String::as_str));
-    expect![", did you mean type-7? (there are: type-0, type-1, type-2, type-3, type-4 and 4 more)"]
+    expect![" (did you mean type-7? there are: type-0, type-1, type-2, type-3, type-4 and 4 more)"]
         .assert_eq(&known.to_string());
 }

@@ -99,8 +99,7 @@ impl Reason {
             Self::UnknownLabelKey { key, .. } => {
                 write!(f, "metadata.labels[{}] is a label that means nothing", Excerpt(key))
             }
-            Self::InvalidField { path, text } if path.is_empty() => write!(f, "{text}"),
-            Self::InvalidField { path, text } => write!(f, "{} {text}", Excerpt(path)),
+            Self::InvalidField { path, text } => write!(f, "{}: {text}", Excerpt(path)),
             Self::NotSupportedYet { path, text } => {
                 write!(f, "{} is not supported yet: {}", Excerpt(path), Excerpt(text))
             }
@@ -112,7 +111,7 @@ impl Reason {
             Self::MalformedObject { .. } => f.write_str("send an object that the API server accepts"),
             Self::NamespaceNotKnown => f.write_str("try again"),
             Self::NamespaceClosed { known, .. } => {
-                write!(f, "have the label corrected{known}")
+                write!(f, "have its label corrected{known}")
             }
             Self::TypeClosed { workload_type, problem: Some(_) } => {
                 write!(f, "have it corrected: kubectl describe workloadtype {}", Excerpt(workload_type))
@@ -131,7 +130,7 @@ impl Reason {
             ),
             Self::UnknownTolerationOperator { .. } => f.write_str("use Equal or Exists"),
             Self::UnregisteredToleration { .. } => {
-                f.write_str("remove it, or tolerate by key; only DaemonSets may tolerate that taint")
+                f.write_str("remove it, or name the keys that you mean: only pods of DaemonSets may tolerate that taint")
             }
             Self::SelectorContradiction { .. } => f.write_str("remove the key: the right value is added"),
             Self::NotInjected { is_update: false, .. } => f.write_str(
@@ -152,25 +151,26 @@ impl Reason {
             }
             Self::TypeLabelChanged { .. } => f.write_str("create another pod"),
             Self::UnknownWorkloadType { known, .. } | Self::UnknownLabelKey { known, .. } => {
-                write!(f, "use one that there is{known}")
+                write!(f, "use one that exists{known}")
             }
-            Self::InvalidField { .. } => f.write_str("correct it"),
+            Self::InvalidField { .. } => Ok(()),
             Self::NotSupportedYet { .. } => f.write_str("remove it"),
         }
     }
 }
 
-/// `, did you mean a? (there are a, b and 3 more)`, to follow an advice.
+/// ` (did you mean a? there are: a, b and 3 more)`, to follow an advice.
 impl Display for KnownNames {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(nearest) = &self.nearest {
-            write!(f, ", did you mean {}?", Excerpt(nearest))?;
-        }
         if self.some.is_empty() {
             return f.write_str(" (there are none)");
         }
+        f.write_str(" (")?;
+        if let Some(nearest) = &self.nearest {
+            write!(f, "did you mean {}? ", Excerpt(nearest))?;
+        }
         let shown: Vec<_> = self.some.iter().map(|name| Excerpt(name).to_string()).collect();
-        write!(f, " (there are: {}", shown.join(", "))?;
+        write!(f, "there are: {}", shown.join(", "))?;
         if self.more > 0 {
             write!(f, " and {} more", self.more)?;
         }

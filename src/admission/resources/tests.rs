@@ -1,1 +1,203 @@
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
 
+use crate::admission::testing::{Call, World, inventory, node_pool, show, workload_type};
+
+fn check(call: &Call, expected: &Expect) {
+    expected.assert_eq(&show(&World::new().validate(call)));
+}
+
+fn pool(name: &str, taint: &str) -> Call {
+    let object = serde_json::to_value(node_pool(name, taint)).unwrap();
+    Call::create("karpenter.sh/NodePool", "", object)
+}
+
+fn of_type(name: &str, spec: Value) -> Call {
+    Call::create("treenail.dev/WorkloadType", "", json!({ "metadata": { "name": name }, "spec": spec }))
+}
+
+fn class(spec: Value) -> Call {
+    let object = json!({ "metadata": { "name": "default" }, "spec": spec });
+    Call::create("karpenter.k8s.aws/EC2NodeClass", "", object)
+}
+
+#[test]
+fn a_type_that_can_be_carried_out_is_accepted() {
+    check(&of_type("application", json!({ "pools": [{ "name": "application" }] })), &expect!["admitted"]);
+}
+
+#[test]
+fn a_type_that_cannot_is_refused_with_every_reason() {
+    let spec = json!({
+        "pools": [{ "name": "application", "tenancy": "Team" }, { "name": "application" }],
+        "enforcement": "Audit",
+        "tolerations": [],
+        "agents": [{ "namespace": "logging", "name": "agent" }],
+    });
+    check(
+        &of_type("application", spec),
+        &expect![[r#"
+        InvalidField: workloadtype application: spec.pools[1].name: names the same pool again; remove it
+        NotSupportedYet: workloadtype application: spec.agents is not supported yet: agents of a type; remove it
+        NotSupportedYet: workloadtype application: spec.enforcement is not supported yet: enforcement other than Enforce; remove it
+        NotSupportedYet: workloadtype application: spec.pools[0].tenancy is not supported yet: nodes of one team or namespace; remove it
+        NotSupportedYet: workloadtype application: spec.tolerations is not supported yet: tolerations of your own: they are derived from the taints of the pools; remove it"#]],
+    );
+}
+
+#[test]
+fn what_a_type_depends_on_is_a_warning() {
+    check(
+        &of_type("batch", json!({ "pools": [{ "name": "batch" }, { "name": "monitoring" }] })),
+        &expect![[r#"
+        admitted
+        Warning: NodePool batch: does not exist; create it, or take it out of spec.pools"#]],
+    );
+    let open = World::of(inventory(&[node_pool("open", "")], &[]));
+    let verdict = open.validate(&of_type("batch", json!({ "pools": [{ "name": "open" }] })));
+    expect![[r#"
+        admitted
+        Warning: NodePool open: has no taint that keeps other pods away; add one like node-type=open:NoSchedule to its spec.template.spec.taints"#]].assert_eq(&show(&verdict));
+}
+
+#[test]
+fn a_pool_is_refused_for_what_no_schema_can_say() {
+    let taints =
+        json!([{ "key": "a", "effect": "NoSchedule" }, { "key": "a", "value": "b", "effect": "NoSchedule" }]);
+    check(
+        &pool("p", "").with("/spec/template/spec/taints", taints),
+        &expect![[r#"
+        InvalidField: nodepool p: spec.template.spec.taints[1]: has the key and effect of another taint, a:NoSchedule; a node can carry one of them
+        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+    );
+    let requirements = json!([
+        { "key": "karpenter.k8s.aws/instance-cpu", "operator": "Gt", "values": ["8"] },
+        { "key": "karpenter.k8s.aws/instance-cpu", "operator": "Lt", "values": ["4"] },
+    ]);
+    check(
+        &pool("p", "").with("/spec/template/spec/requirements", requirements),
+        &expect![[r#"
+        InvalidField: nodepool p: spec.template.spec.requirements: on karpenter.k8s.aws/instance-cpu contradict each other, so that no node can meet them; remove all but one
+        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+    );
+}
+
+#[test]
+fn what_a_pool_depends_on_and_what_is_not_honoured_yet_are_warnings() {
+    check(
+        &pool("p", "a=b:NoSchedule")
+            .with("/spec/replicas", json!(1))
+            .with("/spec/template/spec/expireAfter", json!("720h")),
+        &expect![[r#"
+        admitted
+        Warning: nodepool p: nothing is launched: spec.replicas: not supported yet: pools with a fixed number of nodes
+        Warning: nodepool p: spec.template.spec.expireAfter: not supported yet: nodes are not replaced when they reach an age, as with Never
+        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+    );
+    // The pool of one type gets the taint of another's.
+    check(
+        &pool("application", "node-type=monitoring:NoSchedule"),
+        &expect![[r#"
+        admitted
+        Warning: nodepool application: nothing is launched until EC2NodeClass default exists
+        Warning: NodePool application: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
+    );
+    check(
+        &pool("stranger", "node-type=monitoring:NoSchedule"),
+        &expect![[r#"
+        admitted
+        Warning: nodepool stranger: nothing is launched until EC2NodeClass default exists
+        Warning: NodePool stranger: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
+    );
+    // As long as no type uses one of them, pools may have the same taints.
+    let unused = World::of(inventory(&[node_pool("a", "x=y:NoSchedule")], &[]));
+    assert_eq!(unused.validate(&pool("b", "x=y:NoSchedule")).warnings.len(), 1);
+}
+
+#[test]
+fn pools_of_other_providers_are_nobodys_business() {
+    let foreign = pool("p", "a=b:NoSchedule").with("/spec/replicas", json!(1));
+    check(
+        &foreign.with("/spec/template/spec/nodeClassRef/group", json!("karpenter.azure.com")),
+        &expect!["admitted"],
+    );
+}
+
+#[test]
+fn a_class_is_told_what_is_not_honoured_yet() {
+    let spec = json!({
+        "amiSelectorTerms": [{ "alias": "al2023@latest" }],
+        "subnetSelectorTerms": [{ "id": "subnet-1" }],
+        "securityGroupSelectorTerms": [{ "id": "sg-1" }],
+        "role": "nodes",
+    });
+    check(&class(spec), &expect!["admitted"]);
+    let spec = json!({
+        "amiSelectorTerms": [{ "id": "ami-1" }],
+        "subnetSelectorTerms": [{ "id": "subnet-1" }],
+        "securityGroupSelectorTerms": [{ "id": "sg-1" }],
+        "role": "nodes",
+        "fieldOfTheFuture": true,
+    });
+    check(
+        &class(spec),
+        &expect![[r#"
+        admitted
+        Warning: ec2nodeclass default: nothing is launched: spec.amiSelectorTerms[0].id: not supported yet: images by id: use alias al2023@…
+        Warning: ec2nodeclass default: nothing is launched: spec.fieldOfTheFuture: not supported yet: this version does not know the field"#]],
+    );
+}
+
+#[test]
+fn an_object_is_not_wedged_by_what_was_wrong_before() {
+    let old = pool("application", "node-type=application:NoSchedule").with("/spec/weight", json!(-1));
+    check(&old.clone().update("/metadata/finalizers", json!([])), &expect!["admitted"]);
+    check(&old.clone().update("/status", json!({ "nodes": 1 })), &expect!["admitted"]);
+    check(
+        &old.clone().update("/spec/limits", json!({ "cpu": "10" })),
+        &expect![[r#"
+        admitted
+        Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
+        Warning: nodepool application: nothing is launched until EC2NodeClass default exists"#]],
+    );
+    check(
+        &old.update("/spec/limits", json!({ "cpu": "ten" })),
+        &expect![[r#"
+        InvalidField: nodepool application: spec.limits: resource cpu: quantity "ten" does not start with a number; write it like 500m, 1.5 or 2Gi
+        Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
+        Warning: nodepool application: nothing is launched until EC2NodeClass default exists"#]],
+    );
+
+    let mut object = workload_type("application", "application");
+    object.spec.enforcement = "Audit".into();
+    let old = Call::create("treenail.dev/WorkloadType", "", serde_json::to_value(object).unwrap());
+    check(&old.clone().update("/metadata/finalizers", json!([])), &expect!["admitted"]);
+    check(
+        &old.update("/spec/pools", json!([{ "name": "application" }, { "name": "monitoring" }])),
+        &expect![[r#"
+        admitted
+        Warning: workloadtype application: nothing is launched: spec.enforcement is not supported yet: enforcement other than Enforce"#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    check(
+        &of_type("a", json!({ "pools": "all" })),
+        &expect![[
+            r#"MalformedObject: workloadtype a: it cannot be read: invalid type: string "all", expected a sequence at line 1 column 46; send an object that the API server accepts"#
+        ]],
+    );
+    check(
+        &pool("p", "").with("/spec/template", Value::Null),
+        &expect![
+            "MalformedObject: nodepool p: it cannot be read: missing field `template` at line 1 column 183; send an object that the API server accepts"
+        ],
+    );
+    check(
+        &class(json!([])),
+        &expect![
+            "MalformedObject: ec2nodeclass default: it cannot be read: invalid length 0, expected struct Ec2NodeClassSpec with 21 elements at line 1 co…; send an object that the API server accepts"
+        ],
+    );
+}

@@ -125,19 +125,19 @@ fn pool_findings(name: &str, pool: &Pool, fleet: &Fleet<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The pool's taints that are also on pools with which it has no type in common. Whoever tolerates one of them tolerates the other.
+/// The pool's taints that are also on pools with which it has no type in common, although a type uses one of the two. Whoever tolerates the
+/// one tolerates the other.
 #[must_use]
 pub fn shared_taints(name: &str, fleet: &Fleet<'_>) -> Vec<Finding> {
     let Some(pool) = fleet.pools.get(name) else { return Vec::new() };
-    let companions: BTreeSet<&str> = fleet
-        .types
-        .values()
-        .filter(|workload_type| workload_type.pools.iter().any(|named| named == name))
-        .flat_map(|workload_type| workload_type.pools.iter().map(String::as_str))
-        .collect();
-    let strangers =
-        fleet.pools.iter().filter(|(other, _)| *other != name && !companions.contains(other.as_str()));
-    let strangers: Vec<_> = strangers.collect();
+    let names = |workload_type: &&WorkloadType| workload_type.pools.iter().any(|named| named == name);
+    let pools_of = |workload_type: &'_ WorkloadType| workload_type.pools.clone();
+    let companions: BTreeSet<String> = fleet.types.values().filter(names).flat_map(pools_of).collect();
+    let used: BTreeSet<String> = fleet.types.values().flat_map(pools_of).collect();
+    let is_stranger = |other: &String| {
+        other != name && !companions.contains(other) && (used.contains(name) || used.contains(other))
+    };
+    let strangers: Vec<_> = fleet.pools.iter().filter(|(other, _)| is_stranger(other)).collect();
     let shared = pool.ownable().filter_map(|taint| {
         let others = strangers.iter().filter(|(_, other)| other.taints.contains(taint));
         let others: Vec<_> = others.map(|(other, _)| other.as_str()).collect();

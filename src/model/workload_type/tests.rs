@@ -42,21 +42,17 @@ impl World {
 
 fn check(text: &str, name: &str, expected: &Expect) {
     let Derivation { policy, owned, findings } = world(text).derive(name);
-    let mut shown = String::new();
-    for taint in &policy.tolerations {
-        shown += &format!("tolerates {taint}\n");
-    }
-    for (key, value) in &policy.node_selector {
-        shown += &format!("selects {key}={value:?}\n");
-    }
-    for (taint, pools) in &owned {
-        shown +=
-            &format!("owns {taint} on {}\n", pools.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
-    }
-    for finding in &findings {
-        shown += &format!("{} {}: {finding}\n", finding.kind.condition(), finding.kind.reason());
-    }
-    expected.assert_eq(&shown);
+    let tolerations = policy.tolerations.iter().map(|taint| format!("tolerates {taint}\n"));
+    let selector = policy.node_selector.iter().map(|(key, value)| format!("selects {key}={value:?}\n"));
+    let owned = owned.iter().map(|(taint, pools)| {
+        let pools: Vec<_> = pools.iter().map(String::as_str).collect();
+        format!("owns {taint} on {}\n", pools.join(", "))
+    });
+    let findings = findings
+        .iter()
+        .map(|finding| format!("{} {}: {finding}\n", finding.kind.condition(), finding.kind.reason()));
+    let shown: Vec<_> = tolerations.chain(selector).chain(owned).chain(findings).collect();
+    expected.assert_eq(&shown.concat());
 }
 
 #[test]
