@@ -4,12 +4,23 @@
 //! Modules in reading order, lowest layer first; a layer uses its own or lower ones, never higher ones:
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
-//! - [`model`] (L1): the values that decisions are made of.
-//! - [`admission`] (L2): what is added to a pod, and what is refused.
-//! - [`cli`] (L6): the command line.
+//! - [`model`] (L1): pure values that decisions are made from.
+//! - [`admission`], [`lifecycle`] (L2): pure deciders.
+//! - [`ports`], [`config`] (L3): what drivers need of the outside; settings.
+//! - [`cluster`], [`tls`], [`telemetry`] (L4): the API server, certificates, logs.
+//! - [`controllers`], [`server`] (L5): the drivers, and the webhook's HTTP side.
+//! - [`app`], [`cli`] (L6): composition, and the command line.
 
 pub mod admission;
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod controllers;
+pub mod lifecycle;
 pub mod model;
+pub mod ports;
+pub mod server;
+pub mod telemetry;
+pub mod tls;

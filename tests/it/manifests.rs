@@ -29,6 +29,10 @@ fn the_native_policies_have_no_type_errors() {
         let jsonpath = "jsonpath={range .items[*]}{.metadata.name} {.status.typeChecking}{\"\\n\"}{end}";
         let arguments = ["get", "validatingadmissionpolicies", "-o", jsonpath];
         let outcome = kubectl(&world.lab, &User::administrator()).run(&arguments).await.unwrap();
-        assert_eq!(outcome.stdout, "treenail-bindings {}\ntreenail-namespace-guard {}\n", "{}", outcome.stderr);
+        assert_eq!(
+            outcome.stdout, "treenail-bindings {}\ntreenail-namespace-guard {}\n",
+            "{}",
+            outcome.stderr
+        );
     });
 }
