@@ -4,7 +4,7 @@
 //! on the other team's node; and with Treenail, where it must be refused, our reason code leading the message. An attack that fails
 //! by itself would prove nothing.
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Pod, Toleration};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::{Value, json};
@@ -29,17 +29,19 @@ struct Stage<'a> {
     lab: &'a Lab,
     /// The monitoring team's node.
     target: &'a str,
+    /// Whether Treenail is there.
+    fenced: bool,
     typed: String,
     typeless: String,
 }
 
 impl<'a> Stage<'a> {
-    async fn set(lab: &'a Lab, target: &'a str, name: &str) -> Self {
+    async fn set(lab: &'a Lab, target: &'a str, fenced: bool, name: &str) -> Self {
         let (typed, typeless) = (format!("{name}-typed"), format!("{name}-typeless"));
         namespace(lab, &typed, &[("treenail.dev/workload-type", "application")]).await;
         namespace(lab, &typeless, &[]).await;
         empower_alice(lab, &[&typed, &typeless]).await;
-        Self { lab, target, typed, typeless }
+        Self { lab, target, fenced, typed, typeless }
     }
 
     fn namespace(&self, standing: Standing) -> &str {
@@ -55,6 +57,15 @@ impl<'a> Stage<'a> {
 
     async fn apply(&self, manifest: &Value) -> Outcome {
         apply(self.lab, &alice(), &manifest.to_string()).await
+    }
+
+    /// With Treenail the attack was refused for this reason; without it was accepted.
+    fn judge(&self, attack: &str, outcome: &Outcome, code: &str) {
+        if self.fenced {
+            assert_refused(attack, outcome, code);
+        } else {
+            assert!(outcome.success, "{attack}: {}", outcome.stderr);
+        }
     }
 
     /// A node selector that only the target has.
@@ -197,32 +208,20 @@ const POD_ATTACKS: &[PodAttack] = &[
         },
         code: "ForgedMirrorPod",
     },
-    PodAttack {
-        name: "gated",
-        standing: Standing::Typed,
-        pod: |stage| {
-            let mut pod = spec(stage, json!([{ "operator": "Exists" }]));
-            pod["spec"]["affinity"] = json!({});
-            pod
-        },
-        code: "ForeignToleration",
-    },
 ];
 
 fn spec(stage: &Stage<'_>, tolerations: Value) -> Value {
     json!({ "spec": { "nodeSelector": stage.selector(), "tolerations": tolerations } })
 }
 
-async fn play_pod_attacks(stage: &Stage<'_>, fenced: bool) {
+async fn play_pod_attacks(stage: &Stage<'_>) {
     for attack in POD_ATTACKS {
         let mut pod = stage.pod(attack.standing, attack.name, &json!({}));
         merge(&mut pod, &(attack.pod)(stage));
         pod["spec"] = with_container(&pod["spec"]);
         let outcome = stage.apply(&pod).await;
-        if fenced {
-            assert_refused(attack.name, &outcome, attack.code);
-        } else {
-            assert!(outcome.success, "{}: {}", attack.name, outcome.stderr);
+        stage.judge(attack.name, &outcome, attack.code);
+        if !stage.fenced {
             assert_placed(stage, attack.standing, attack.name).await;
         }
     }
@@ -301,19 +300,16 @@ fn makes_pods(kind: &str) -> bool {
     !["CronJob", "PodTemplate"].contains(&kind)
 }
 
-async fn play_templates(stage: &Stage<'_>, fenced: bool) {
+async fn play_templates(stage: &Stage<'_>) {
     for kind in TEMPLATE_KINDS {
         let outcome = stage.apply(&workload(kind, Standing::Typed, stage)).await;
-        match fenced {
-            true => assert_refused(kind, &outcome, "ForeignToleration"),
-            false => assert!(outcome.success, "{kind}: {}", outcome.stderr),
-        }
+        stage.judge(kind, &outcome, "ForeignToleration");
         // Templates of typeless namespaces are never judged; their pods are.
         let outcome = stage.apply(&workload(kind, Standing::Typeless, stage)).await;
         assert!(outcome.success, "{kind}: {}", outcome.stderr);
     }
     for kind in TEMPLATE_KINDS.into_iter().filter(|kind| makes_pods(kind)) {
-        if fenced {
+        if stage.fenced {
             assert_pods_refused(stage, kind).await;
         } else {
             for standing in [Standing::Typed, Standing::Typeless] {
@@ -361,7 +357,7 @@ async fn assert_pods_refused(stage: &Stage<'_>, kind: &str) {
 }
 
 /// Writes that change who a namespace belongs to.
-async fn play_namespace_attacks(stage: &Stage<'_>, fenced: bool, name: &str) {
+async fn play_namespace_attacks(stage: &Stage<'_>, name: &str) {
     const KEY: &str = "treenail.dev/workload-type";
     let alice = kubectl(stage.lab, &alice());
     let patch = |value: Value| json!({ "metadata": { "labels": { KEY: value } } }).to_string();
@@ -382,37 +378,29 @@ async fn play_namespace_attacks(stage: &Stage<'_>, fenced: bool, name: &str) {
         let mut arguments = vec!["patch", "namespace", namespace, "--type=merge", "-p", &patch];
         arguments.extend(subresource);
         let outcome = alice.run(&arguments).await.unwrap();
-        match fenced {
-            true => assert_refused(attack, &outcome, "TypeNotGranted"),
-            false => assert!(outcome.success, "{attack}: {}", outcome.stderr),
-        }
+        stage.judge(attack, &outcome, "TypeNotGranted");
     }
     let finalize = json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": stage.typeless, "labels": { KEY: "monitoring" } },
     });
-    let path = format!("/api/v1/namespaces/{}/finalize", stage.typeless);
-    let outcome =
-        alice.run_with_input(&["replace", "--raw", &path, "-f", "-"], &finalize.to_string()).await.unwrap();
-    if fenced {
-        assert_refused("label it through finalize", &outcome, "TypeNotGranted");
-        assert!(!has_label(stage.lab, &stage.typeless, KEY, "monitoring").await);
-    } else {
-        assert!(outcome.success, "{}", outcome.stderr);
-    }
+    let finalizer = format!("/api/v1/namespaces/{}/finalize", stage.typeless);
+    let outcome = alice
+        .run_with_input(&["replace", "--raw", &finalizer, "-f", "-"], &finalize.to_string())
+        .await
+        .unwrap();
+    stage.judge("label it through finalize", &outcome, "TypeNotGranted");
+    assert_eq!(has_label(stage.lab, &stage.typeless, KEY, "monitoring").await, !stage.fenced);
 
     let new = format!("{name}-new");
     let manifest = json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": new, "labels": { KEY: "monitoring" } },
     });
     let outcome = alice.run_with_input(&["create", "-f", "-"], &manifest.to_string()).await.unwrap();
-    match fenced {
-        true => assert_refused("create a labelled namespace", &outcome, "TypeNotGranted"),
-        false => assert!(outcome.success, "{}", outcome.stderr),
-    }
+    stage.judge("create a labelled namespace", &outcome, "TypeNotGranted");
 }
 
 /// Binds a pod by hand, past the scheduler.
-async fn play_bindings(stage: &Stage<'_>, fenced: bool) {
+async fn play_bindings(stage: &Stage<'_>) {
     for (name, path) in
         [("bound-by-subresource", "pods/bound-by-subresource/binding"), ("bound-by-binding", "bindings")]
     {
@@ -427,50 +415,67 @@ async fn play_bindings(stage: &Stage<'_>, fenced: bool) {
         let alice = kubectl(stage.lab, &alice());
         let outcome =
             alice.run_with_input(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).await.unwrap();
-        if fenced {
-            assert_refused(name, &outcome, "BindingNotAllowed");
+        stage.judge(name, &outcome, "BindingNotAllowed");
+        if stage.fenced {
             assert_eq!(node_of(&stage.pods(Standing::Typeless).await, name).await, None);
         } else {
-            assert!(outcome.success, "{name}: {}", outcome.stderr);
             assert_placed(stage, Standing::Typeless, name).await;
         }
     }
 }
 
-/// Adds a toleration to a pod that is already there: allowed by Kubernetes at any time.
-async fn play_update(stage: &Stage<'_>, fenced: bool) {
+/// Changes pods that are already there, as Kubernetes allows: tolerations may be added at any time, and a gated pod may be
+/// given its placement while its gate is taken away.
+async fn play_updates(stage: &Stage<'_>) {
     for standing in [Standing::Typed, Standing::Typeless] {
-        // Selecting only by what the pod may select, it waits until it tolerates the target's taint.
-        let pod = stage.pod(standing, "updated", &json!({ "nodeSelector": stage.selector() }));
-        let outcome = stage.apply(&pod).await;
-        assert!(outcome.success, "{}", outcome.stderr);
-        let patch = json!({ "spec": { "tolerations": [{ "operator": "Exists" }] } }).to_string();
-        let pods = stage.pods(standing).await;
-        let before = pods.get("updated").await.unwrap().spec.unwrap().tolerations.unwrap_or_default();
-        let mut tolerations = json!(before);
-        tolerations.as_array_mut().unwrap().push(json!({ "operator": "Exists" }));
-        let patch = patch.replace(r#"[{"operator":"Exists"}]"#, &tolerations.to_string());
-        let arguments =
-            ["patch", "pod", "updated", "-n", stage.namespace(standing), "--type=merge", "-p", &patch];
-        let outcome = kubectl(stage.lab, &alice()).run(&arguments).await.unwrap();
-        if fenced {
-            assert_refused("add a toleration", &outcome, "ForeignToleration");
-        } else {
-            assert!(outcome.success, "{}", outcome.stderr);
-            assert_placed(stage, standing, "updated").await;
+        for (name, spec) in [
+            ("updated", json!({ "nodeSelector": stage.selector() })),
+            ("gated", json!({ "schedulingGates": [{ "name": "example.com/hold" }] })),
+        ] {
+            // It waits: it does not tolerate the target's taint, or it is gated.
+            let outcome = stage.apply(&stage.pod(standing, name, &spec)).await;
+            assert!(outcome.success, "{name}: {}", outcome.stderr);
+            let mut tolerations = stage
+                .pods(standing)
+                .await
+                .get(name)
+                .await
+                .unwrap()
+                .spec
+                .unwrap()
+                .tolerations
+                .unwrap_or_default();
+            tolerations.push(Toleration { operator: Some("Exists".to_owned()), ..Toleration::default() });
+            let mut patch = json!({ "spec": { "tolerations": tolerations } });
+            if name == "gated" {
+                patch["spec"]["schedulingGates"] = json!([]);
+                patch["spec"]["affinity"] = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{ "matchFields": [
+                        { "key": "metadata.name", "operator": "In", "values": [stage.target] },
+                    ] }],
+                } } });
+            }
+            let patch = patch.to_string();
+            let arguments =
+                ["patch", "pod", name, "-n", stage.namespace(standing), "--type=merge", "-p", &patch];
+            let outcome = kubectl(stage.lab, &alice()).run(&arguments).await.unwrap();
+            stage.judge(name, &outcome, "ForeignToleration");
+            if !stage.fenced {
+                assert_placed(stage, standing, name).await;
+            }
         }
     }
 }
 
 async fn play(lab: &Lab, fenced: bool, name: &str) {
     let target = node_of_type(lab, "monitoring", "m5a.large").await.unwrap();
-    let stage = Stage::set(lab, &target, name).await;
-    play_pod_attacks(&stage, fenced).await;
-    play_bindings(&stage, fenced).await;
-    play_update(&stage, fenced).await;
-    play_templates(&stage, fenced).await;
+    let stage = Stage::set(lab, &target, fenced, name).await;
+    play_pod_attacks(&stage).await;
+    play_bindings(&stage).await;
+    play_updates(&stage).await;
+    play_templates(&stage).await;
     // Last: without Treenail they change what the namespaces are.
-    play_namespace_attacks(&stage, fenced, name).await;
+    play_namespace_attacks(&stage, name).await;
     if fenced {
         let pods: Api<Pod> = Api::all(administrator(lab).await);
         let on_target =

@@ -1,7 +1,7 @@
 //! What is right stays untouched.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::runtime::conditions::is_pod_running;
 use treenail_lab::User;
 
@@ -28,8 +28,8 @@ async fn run(world: &World, arguments: &[&str]) -> String {
 async fn running(world: &World, name: &str, count: usize) -> Vec<Pod> {
     let pods: Api<Pod> = Api::namespaced(administrator(&world.lab).await, name);
     soon(&format!("{count} pods run in {name}"), async || {
-        let found = pods.list(&Default::default()).await.ok()?;
-        let running: Vec<Pod> = found.into_iter().filter(|pod| is_running(pod)).collect();
+        let found = pods.list(&ListParams::default()).await.ok()?;
+        let running: Vec<Pod> = found.into_iter().filter(is_running).collect();
         (running.len() == count).then_some(running)
     })
     .await
@@ -132,7 +132,7 @@ fn a_wildcard_daemonset_of_kube_system_runs_on_every_node() {
         assert!(outcome.success, "{}", outcome.stderr);
         let pods: Api<Pod> = Api::namespaced(administrator(&world.lab).await, "kube-system");
         soon("an agent runs on the node", async || {
-            let pods = pods.list(&kube::api::ListParams::default().labels("app=legit-agent")).await.ok()?;
+            let pods = pods.list(&ListParams::default().labels("app=legit-agent")).await.ok()?;
             pods.iter()
                 .any(|pod| {
                     is_running(pod)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use treenail_lab::User;
 use treenail_lab::balancer::readiness;
@@ -38,7 +38,7 @@ fn no_call_fails_while_replicas_come_and_go_and_the_certificate_changes() {
             loop {
                 match pods.create(&dry_run, &pod("rolling", json!({}))).await {
                     Ok(created) => {
-                        assert!(created.spec.unwrap().node_selector.is_some(), "a pod was not patched")
+                        assert!(created.spec.unwrap().node_selector.is_some(), "a pod was not patched");
                     }
                     Err(error) => failures.borrow_mut().push(error.to_string()),
                 }
@@ -89,7 +89,7 @@ fn a_bundle_that_was_emptied_or_a_secret_that_was_deleted_is_mended() {
         assert_eq!(soon("the bundle is published again", bundle).await.unwrap(), before);
 
         let secrets: Api<Secret> = Api::namespaced(client, "treenail-system");
-        secrets.delete("treenail-webhook-authority", &Default::default()).await.unwrap();
+        secrets.delete("treenail-webhook-authority", &DeleteParams::default()).await.unwrap();
         eventually(&secrets, "treenail-webhook-authority", |secret: Option<&Secret>| secret.is_some())
             .await
             .unwrap();
@@ -167,7 +167,7 @@ fn with_treenail_dead_nothing_leaks_and_what_is_not_concerned_goes_on() {
         let label = Patch::Merge(json!({ "metadata": { "labels": { "team": "blue" } } }));
         for pods in [&free, &typed] {
             pods.patch("before", &PatchParams::default(), &label).await.unwrap();
-            pods.delete("before", &Default::default()).await.unwrap();
+            pods.delete("before", &DeleteParams::default()).await.unwrap();
             eventually(pods, "before", |pod: Option<&Pod>| pod.is_none()).await.unwrap();
         }
         let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: dead-free}\nspec:\n  replicas: 1\n  \
@@ -202,7 +202,7 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         let manifest = deployments.join("---\n");
         let kill = async {
             soon("some pods are made", async || {
-                let made = pods.list_metadata(&Default::default()).await.ok()?.items.len();
+                let made = pods.list_metadata(&ListParams::default()).await.ok()?.items.len();
                 (made >= 10).then_some(())
             })
             .await
@@ -212,7 +212,7 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         let administrator = User::administrator();
         let (outcome, ()) = tokio::join!(apply(lab, &administrator, &manifest), kill);
         assert!(outcome.success, "{}", outcome.stderr);
-        let made = pods.list_metadata(&Default::default()).await.unwrap().items.len();
+        let made = pods.list_metadata(&ListParams::default()).await.unwrap().items.len();
         assert!(made < PODS, "all pods were made before the webhook was killed");
         tokio::time::sleep(Duration::from_millis(500)).await;
 
@@ -222,7 +222,7 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         // Each ReplicaSet is tried again after a pause that doubles with every failure: Kubernetes' own doing.
         let deadline = restarted + Duration::from_mins(3);
         let all = loop {
-            let found = pods.list(&Default::default()).await.unwrap().items;
+            let found = pods.list(&ListParams::default()).await.unwrap().items;
             if found.len() == PODS {
                 break found;
             }

@@ -95,14 +95,14 @@ pub(crate) async fn node_of(pods: &Api<Pod>, name: &str) -> Option<String> {
 /// Makes `alice` the administrator of these namespaces, who may besides create and patch namespaces and bind pods: more than
 /// most clusters grant, so that what stops her is Treenail.
 pub(crate) async fn empower_alice(lab: &Lab, namespaces: &[&str]) {
-    let mut manifest = String::from(ALICE);
-    for namespace in namespaces {
-        manifest.push_str(&format!(
+    let binding = |namespace: &&str| {
+        format!(
             "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: alice, namespace: {namespace}}}\n\
              roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}}\n\
              subjects: [{{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}}]\n"
-        ));
-    }
+        )
+    };
+    let manifest: String = [ALICE.to_owned()].into_iter().chain(namespaces.iter().map(binding)).collect();
     let outcome = apply(lab, &User::administrator(), &manifest).await;
     assert!(outcome.success, "{}", outcome.stderr);
 }
