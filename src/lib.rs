@@ -1,2 +1,10 @@
 //! Treenail gives each team's pods nodes of their own: an admission webhook that injects and checks
 //! tolerations and node selectors, and a controller that launches the matching EC2 nodes.
+//!
+//! Modules in reading order, lowest layer first; a layer uses its own or lower ones, never higher ones:
+//!
+//! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
+//! - [`cli`] (L6): the command line.
+
+pub mod api;
+pub mod cli;
