@@ -4,7 +4,9 @@
 //! Modules in reading order, lowest layer first; a layer uses its own or lower ones, never higher ones:
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
+//! - [`model`] (L1): pure values: quantities, requirements, taints, pods, instance types.
 //! - [`cli`] (L6): the command line.
 
 pub mod api;
 pub mod cli;
+pub mod model;

@@ -1,0 +1,31 @@
+//! The values that every decision is made of: quantities, requirements, taints, pods, instance types, reasons.
+//!
+//! Everything here is a plain value with pure functions on it. Nothing reads a clock, a cluster, the environment or a hash
+//! map's order, and nothing panics on outside data: what comes from an API object is parsed once, with all its problems
+//! returned, and is usable from then on. How pods are placed, admitted or disrupted is decided one layer up.
+
+pub mod host_port;
+pub mod instance_type;
+pub mod label;
+pub mod min_values;
+pub mod node_pool;
+pub mod pod;
+pub mod price;
+pub mod quantity;
+pub mod reason;
+pub mod requirement;
+pub mod requirements;
+pub mod resources;
+pub mod taints;
+mod text;
+
+pub use instance_type::InstanceType;
+pub use node_pool::NodePool;
+pub use pod::Pod;
+pub use price::Price;
+pub use quantity::Quantity;
+pub use reason::Reason;
+pub use requirement::Requirement;
+pub use requirements::Requirements;
+pub use resources::ResourceList;
+pub use taints::{Taint, Toleration};
