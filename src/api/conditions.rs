@@ -45,7 +45,7 @@ pub struct Condition {
     #[serde(rename = "type")]
     #[schemars(length(max = 316), extend("pattern" = CONDITION_TYPE))]
     pub type_: String,
-    /// Whether it holds: True, False or Unknown.
+    /// Whether it holds: `True`, `False` or `Unknown`.
     pub status: ConditionStatus,
     /// Generation of the object that the condition is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,19 +164,12 @@ impl ConditionTypes {
         conditions.iter().filter(|c| !(is_free && c.type_ == free_type)).cloned().collect()
     }
 
-    fn apply(
-        &self,
-        conditions: &mut Vec<Condition>,
-        change: &Change,
-        subject: Subject<'_>,
-        now: Timestamp,
-    ) {
+    fn apply(&self, conditions: &mut Vec<Condition>, change: &Change, subject: Subject<'_>, now: Timestamp) {
         let current = find(conditions, &change.type_);
         let since = match current {
             Some(current) if current.status == change.status => current.last_transition_time.0,
-            Some(_) => now,
             None if self.dependents.contains(&change.type_.as_ref()) => subject.created,
-            None => now,
+            Some(_) | None => now,
         };
         let new = Condition {
             type_: change.type_.clone().into_owned(),

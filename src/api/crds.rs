@@ -13,7 +13,7 @@ use super::nodeclaim::NodeClaim;
 use super::nodepool::NodePool;
 use super::workload_type::WorkloadType;
 
-/// A CustomResourceDefinition.
+/// A CRD.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crd {
     definition: Value,
@@ -106,6 +106,9 @@ fn correct_schema(schema: &mut Value) {
     // dropping it, which Karpenter's CRDs do not.
     schema.remove("nullable");
     schema.remove("title");
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
     // The API server knows no unsigned formats.
     if schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         schema.remove("format");

@@ -35,7 +35,7 @@ pub const EXCLUDE_BALANCERS: &str = "node.kubernetes.io/exclude-from-external-lo
 /// The value that Karpenter gives to [`EXCLUDE_BALANCERS`] when a drain starts.
 pub const EXCLUDE_BALANCERS_VALUE: &str = "karpenter";
 /// Labels under this domain, and under its subdomains, cannot be set by a kubelet on its own Node
-/// (admission plugin NodeRestriction).
+/// (admission plugin `NodeRestriction`).
 pub const NODE_RESTRICTION_DOMAIN: &str = "node-restriction.kubernetes.io";
 
 /// Value of [`ARCH`].
@@ -133,13 +133,12 @@ pub const INSTANCE_FAMILY: &str = "karpenter.k8s.aws/instance-family";
 pub const INSTANCE_SIZE: &str = "karpenter.k8s.aws/instance-size";
 /// `true` for flex families.
 pub const INSTANCE_CAPABILITY_FLEX: &str = "karpenter.k8s.aws/instance-capability-flex";
-/// Local NVMe storage in GB.
+/// Local storage in GB.
 pub const INSTANCE_LOCAL_NVME: &str = "karpenter.k8s.aws/instance-local-nvme";
 /// `nitro`, `xen`, or empty for metal.
 pub const INSTANCE_HYPERVISOR: &str = "karpenter.k8s.aws/instance-hypervisor";
 /// `true` if traffic between instances is encrypted.
-pub const INSTANCE_ENCRYPTION_IN_TRANSIT: &str =
-    "karpenter.k8s.aws/instance-encryption-in-transit-supported";
+pub const INSTANCE_ENCRYPTION_IN_TRANSIT: &str = "karpenter.k8s.aws/instance-encryption-in-transit-supported";
 /// `default` or `dedicated`.
 pub const INSTANCE_TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
 /// `true` if the type can run Nitro Enclaves.

@@ -4,6 +4,8 @@
 //! conditions, budgets). No decisions: those read these types and live above.
 
 #![expect(unreachable_pub, reason = "deriving KubeSchema repeats the public struct inside a function")]
+#![expect(clippy::duplicated_attributes, reason = "printer columns of one type are no duplicates")]
+#![expect(clippy::struct_field_names, reason = "fields are named as on the wire")]
 
 pub mod budget;
 pub mod conditions;

@@ -57,11 +57,15 @@ text_enum! {
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.nodes"),
     printcolumn(name = "NodeClass", type_ = "string", json_path = ".spec.template.spec.nodeClassRef.name"),
     printcolumn(name = "Nodes", type_ = "string", json_path = ".status.resources.nodes"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight", priority = 1),
     printcolumn(name = "CPU", type_ = "string", json_path = ".status.resources.cpu", priority = 1),
-    printcolumn(name = "Memory", type_ = "string", json_path = ".status.resources.memory", priority = 1),
+    printcolumn(name = "Memory", type_ = "string", json_path = ".status.resources.memory", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -171,7 +175,7 @@ pub struct Disruption {
     /// consolidation off.
     #[serde(default = "default_consolidate_after")]
     pub consolidate_after: NillableDuration,
-    /// Which nodes may be consolidated: WhenEmpty, WhenEmptyOrUnderutilized or Balanced.
+    /// Which nodes may be consolidated: `WhenEmpty`, `WhenEmptyOrUnderutilized` or `Balanced`.
     #[serde(default = "default_consolidation_policy")]
     pub consolidation_policy: ConsolidationPolicy,
     /// How many nodes may be disrupted at once. Of several budgets that apply the strictest counts.
@@ -208,7 +212,7 @@ pub struct NodePoolStatus {
     /// Generation of the node class that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_class_observed_generation: Option<i64>,
-    /// Conditions of the pool; Ready sums up ValidationSucceeded and NodeClassReady.
+    /// Conditions of the pool; `Ready` sums up `ValidationSucceeded` and `NodeClassReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -42,13 +42,13 @@ pub struct NodeSelectorRequirement {
         validation = schema::aws_domain(Keys::Own),
     )]
     pub key: String,
-    /// How the label relates to the values: In, NotIn, Exists, DoesNotExist, or one of Gt, Lt, Gte, Lte
-    /// for labels that are numbers.
+    /// How the label relates to the values: `In`, `NotIn`, `Exists`, `DoesNotExist`; for labels that are
+    /// numbers also `Gt`, `Lt`, `Gte` and `Lte`.
     pub operator: Operator,
-    /// Values: at least one for In, exactly one whole number for Gt, Lt, Gte and Lte, none for Exists and
-    /// DoesNotExist.
+    /// Values: at least one for `In`, exactly one whole number for `Gt`, `Lt`, `Gte` and `Lte`, none for
+    /// `Exists` and `DoesNotExist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(schema_with = "schema::requirement_values")]
     pub values: Vec<String>,
     /// How many different values of the label must stay possible when instances are chosen. Alpha in
     /// Karpenter.

@@ -37,7 +37,6 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "additionalProperties": {
-            "anyOf": [{ "type": "integer" }, { "type": "string" }],
             "pattern": QUANTITY,
             "x-kubernetes-int-or-string": true,
         },
@@ -49,6 +48,16 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "additionalProperties": { "type": "string", "maxLength": 63, "pattern": LABEL_VALUE },
+    })
+}
+
+/// Values of a requirement. Karpenter's CRDs bound each value at the wrong place, so that only its
+/// controller refuses what no label can hold; here the API server does.
+pub(super) fn requirement_values(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "maxLength": 63, "pattern": LABEL_VALUE },
+        "x-kubernetes-list-type": "atomic",
     })
 }
 

@@ -34,7 +34,7 @@ pub struct Taint {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("pattern" = QUALIFIED_NAME))]
     pub value: String,
-    /// What happens to pods that do not tolerate the taint: NoSchedule, PreferNoSchedule or NoExecute.
+    /// What happens to pods that do not tolerate the taint: `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: TaintEffect,
     /// When the taint was added. Set by Kubernetes on nodes; leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use clap::Args;
 use super::Outcome;
 use crate::api::crds;
 
-/// Print the CustomResourceDefinitions of everything that Treenail reads.
+/// Print the CRDs of everything that Treenail reads.
 ///
 /// NodePool, NodeClaim and EC2NodeClass are Karpenter's: if Karpenter is installed its CRDs are there
 /// already, and must not be replaced by these.

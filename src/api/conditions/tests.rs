@@ -8,17 +8,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("within range")
 }
 
-/// `type=status/reason@since g=generation`, one a line.
-fn render(conditions: &[Condition]) -> String {
-    conditions
-        .iter()
-        .map(|c| {
-            let generation = c.observed_generation.expect("every condition set here has one");
-            let since = c.last_transition_time.0.as_second();
-            format!("{}={}/{}@{since} g{generation} {}\n", c.type_, c.status, c.reason, c.message)
-        })
-        .collect::<String>()
-        .replace(" \n", "\n")
+/// `type=status/reason@since g=generation message`.
+fn render(condition: &Condition) -> String {
+    let Condition { type_, status, reason, message, .. } = condition;
+    let generation = condition.observed_generation.expect("every condition set here has one");
+    let since = condition.last_transition_time.0.as_second();
+    format!("{type_}={status}/{reason}@{since} g{generation} {message}").trim_end().to_owned()
 }
 
 struct Step {
@@ -29,13 +24,14 @@ struct Step {
 
 fn check(steps: &[Step], expected: &expect_test::Expect) {
     let mut conditions = Vec::new();
-    let mut story = String::new();
+    let mut story = Vec::new();
     for step in steps {
         let subject = Subject { conditions: &conditions, generation: step.generation, created: at(100) };
         conditions = TYPES.merge(subject, &step.changes, at(step.now));
-        story.push_str(&format!("at {}\n{}", step.now, render(&conditions)));
+        story.push(format!("at {}", step.now));
+        story.extend(conditions.iter().map(render));
     }
-    expected.assert_eq(&story);
+    expected.assert_eq(&(story.join("\n") + "\n"));
 }
 
 #[test]
@@ -81,9 +77,21 @@ fn only_a_new_status_moves_the_last_transition() {
 fn the_root_follows_its_dependents_and_no_free_condition() {
     check(
         &[
-            Step { now: 200, generation: 1, changes: vec![Change::holds("Launched"), Change::holds("Registered")] },
-            Step { now: 300, generation: 1, changes: vec![Change::fails("Drifted", "NotDrifted", "same as its pool")] },
-            Step { now: 400, generation: 1, changes: vec![Change::fails("Registered", "Gone", "no such node")] },
+            Step {
+                now: 200,
+                generation: 1,
+                changes: vec![Change::holds("Launched"), Change::holds("Registered")],
+            },
+            Step {
+                now: 300,
+                generation: 1,
+                changes: vec![Change::fails("Drifted", "NotDrifted", "same as its pool")],
+            },
+            Step {
+                now: 400,
+                generation: 1,
+                changes: vec![Change::fails("Registered", "Gone", "no such node")],
+            },
         ],
         &expect_test::expect![[r#"
             at 200

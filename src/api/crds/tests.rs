@@ -87,6 +87,7 @@ fn a_schema_is_corrected_at_every_depth() {
         "properties": {
             "title": { "type": "string", "default": "", "nullable": true },
             "list": { "type": "array", "default": ["x"], "items": { "type": "integer", "format": "uint32", "nullable": true } },
+            "word": { "type": "string", "enum": ["a", "b", null] },
             "map": { "additionalProperties": { "type": "boolean", "default": false } },
         },
     });
@@ -98,6 +99,7 @@ fn a_schema_is_corrected_at_every_depth() {
             "properties": {
                 "title": { "type": "string" },
                 "list": { "type": "array", "default": ["x"], "items": { "type": "integer" } },
+                "word": { "type": "string", "enum": ["a", "b"] },
                 "map": { "additionalProperties": { "type": "boolean" } },
             },
         })

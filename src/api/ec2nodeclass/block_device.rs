@@ -80,7 +80,7 @@ pub struct BlockDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "volume_size")]
     pub volume_size: Option<Quantity>,
-    /// Kind of the volume: standard, io1, io2, gp2, sc1, st1 or gp3.
+    /// Kind of the volume: `standard`, `io1`, `io2`, `gp2`, `sc1`, `st1` or `gp3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_type: Option<VolumeType>,
 }

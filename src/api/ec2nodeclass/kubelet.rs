@@ -4,6 +4,7 @@
 //! every problem at once. Quantities stay text, they are the model's to read. Settings that are not read
 //! here are found by [`unsupported`](crate::api::unsupported), so that none is ignored unnoticed.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -82,11 +83,7 @@ fn report(errors: &mut Vec<KubeletError>, path: impl Into<String>, problem: impl
     errors.push(KubeletError { path: path.into(), problem: problem.into() });
 }
 
-fn number(
-    settings: &BTreeMap<String, Value>,
-    key: &str,
-    errors: &mut Vec<KubeletError>,
-) -> Option<u32> {
+fn number(settings: &BTreeMap<String, Value>, key: &str, errors: &mut Vec<KubeletError>) -> Option<u32> {
     let value = settings.get(key)?;
     let number = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| i32::try_from(*n).is_ok());
     if number.is_none() {
@@ -109,7 +106,9 @@ fn reserved(
             Some(text) => {
                 quantities.insert(name.clone(), Quantity(text.to_owned()));
             }
-            None => report(errors, format!("{key}.{name}"), format!("expected a quoted quantity, found {value}")),
+            None => {
+                report(errors, format!("{key}.{name}"), format!("expected a quoted quantity, found {value}"));
+            }
         }
     }
     quantities
@@ -139,18 +138,16 @@ fn thresholds(
             None => report(
                 errors,
                 path,
-                format!("expected a quantity, or a percentage from 0% to 100% with at most two decimals, found {text:?}"),
+                format!(
+                    "expected a quantity, or a percentage from 0% to 100% with at most two decimals, found {text:?}"
+                ),
             ),
         }
     }
     thresholds
 }
 
-fn addresses(
-    settings: &BTreeMap<String, Value>,
-    key: &str,
-    errors: &mut Vec<KubeletError>,
-) -> Vec<String> {
+fn addresses(settings: &BTreeMap<String, Value>, key: &str, errors: &mut Vec<KubeletError>) -> Vec<String> {
     let Some(value) = settings.get(key) else { return Vec::new() };
     let texts = value.as_array().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)));
     let Some(texts) = texts.and_then(Iterator::collect::<Option<Vec<String>>>) else {
@@ -158,7 +155,7 @@ fn addresses(
         return Vec::new();
     };
     for (index, text) in texts.iter().enumerate() {
-        if text.parse::<std::net::IpAddr>().is_err() {
+        if text.parse::<IpAddr>().is_err() {
             report(errors, format!("{key}[{index}]"), format!("expected an IP address, found {text:?}"));
         }
     }
@@ -179,7 +176,11 @@ fn entries<'a>(
     };
     let (good, bad): (Vec<_>, Vec<_>) = object.iter().partition(|(name, _)| known.contains(&name.as_str()));
     for (name, _) in bad {
-        report(errors, format!("{key}.{name}"), format!("unknown name, expected one of {}", known.join(", ")));
+        report(
+            errors,
+            format!("{key}.{name}"),
+            format!("unknown name, expected one of {}", known.join(", ")),
+        );
     }
     good
 }
@@ -243,7 +244,7 @@ mod tests {
             "clusterDNS": ["dns.example.com"],
         }))
         .expect_err("refused");
-        let text = errors.iter().map(|e| format!("{e}\n")).collect::<String>();
+        let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
         expect![[r#"
             spec.kubelet.maxPods: expected a whole number from 0 to 2147483647, found "cpus * 10"
             spec.kubelet.podsPerCore: expected a whole number from 0 to 2147483647, found -1

@@ -83,7 +83,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What is done with local NVMe disks.
+    /// What is done with local disks.
     pub enum InstanceStorePolicy {
         /// They become one striped volume for pods' ephemeral storage and images.
         Raid0 = "RAID0",
@@ -104,9 +104,13 @@ text_enum! {
     category = "karpenter",
     derive = "PartialEq",
     doc = "EC2NodeClass says how EC2 instances of a pool are made: image, network, role, disks and kubelet.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", priority = 1),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -239,7 +243,7 @@ pub struct Ec2NodeClassSpec {
         "at most one disk can be the rootVolume",
     ))]
     pub block_device_mappings: Vec<BlockDeviceMapping>,
-    /// What is done with local NVMe disks: RAID0 stripes them for pods. Without it they are left alone.
+    /// What is done with local disks: `RAID0` stripes them for pods. Without it they are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_store_policy: Option<InstanceStorePolicy>,
     /// Network interfaces of the instances, instead of the one that they get by default.

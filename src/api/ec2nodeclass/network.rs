@@ -26,7 +26,7 @@ pub struct NetworkInterface {
     /// Device of the card.
     #[schemars(range(min = 0))]
     pub device_index: i32,
-    /// Kind of the interface: interface or efa-only.
+    /// Kind of the interface: `interface` or `efa-only`.
     pub interface_type: InterfaceType,
 }
 

@@ -18,9 +18,9 @@ text_enum! {
 text_enum! {
     /// Whether the metadata service wants a session token.
     pub enum HttpTokens {
-        /// It does (IMDSv2).
+        /// It does (version 2).
         Required = "required",
-        /// It does not insist (IMDSv1 works too).
+        /// It does not insist (version 1 works too).
         Optional = "optional",
     }
 }
@@ -29,10 +29,10 @@ text_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataOptions {
-    /// Whether it can be reached at all: enabled or disabled.
+    /// Whether it can be reached at all: `enabled` or `disabled`.
     #[serde(default = "enabled", rename = "httpEndpoint")]
     pub http_endpoint: Toggle,
-    /// Whether it can be reached over IPv6: enabled or disabled.
+    /// Whether it can be reached over IPv6: `enabled` or `disabled`.
     #[serde(default = "disabled", rename = "httpProtocolIPv6")]
     pub http_protocol_ipv6: Toggle,
     /// How many network hops an answer survives; with 1 it does not reach pods that have a network of their
@@ -40,7 +40,7 @@ pub struct MetadataOptions {
     #[serde(default = "one_hop")]
     #[schemars(range(min = 1, max = 64))]
     pub http_put_response_hop_limit: i64,
-    /// Whether a session token is needed: required or optional.
+    /// Whether a session token is needed: `required` or `optional`.
     #[serde(default = "required")]
     pub http_tokens: HttpTokens,
 }
@@ -60,7 +60,7 @@ impl Default for MetadataOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CpuOptions {
-    /// Whether virtual machines can run on the instance: enabled or disabled.
+    /// Whether virtual machines can run on the instance: `enabled` or `disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested_virtualization: Option<Toggle>,
 }

@@ -114,7 +114,7 @@ pub struct CapacityReservationSelectorTerm {
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "ownerID")]
     #[schemars(extend("pattern" = "^[0-9]{12}$"))]
     pub owner_id: Option<String>,
-    /// Which instances the reservation takes: open or targeted.
+    /// Which instances the reservation takes: `open` or `targeted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_match_criteria: Option<InstanceMatchCriteria>,
 }

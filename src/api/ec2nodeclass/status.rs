@@ -28,7 +28,7 @@ pub struct Ec2NodeClassStatus {
     /// Instance profile that instances are launched with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,
-    /// Conditions of the class; Ready sums up the others.
+    /// Conditions of the class; `Ready` sums up the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -121,7 +121,7 @@ pub struct CapacityReservation {
     /// Id of the reservation.
     #[schemars(extend("pattern" = "^cr-[0-9a-z]+$"))]
     pub id: String,
-    /// Which instances the reservation takes: open or targeted.
+    /// Which instances the reservation takes: `open` or `targeted`.
     pub instance_match_criteria: InstanceMatchCriteria,
     /// Instance type of the reservation.
     pub instance_type: String,
@@ -132,10 +132,10 @@ pub struct CapacityReservation {
     #[serde(rename = "ownerID")]
     #[schemars(extend("pattern" = "^[0-9]{12}$"))]
     pub owner_id: String,
-    /// Kind of the reservation: default or capacity-block.
+    /// Kind of the reservation: `default` or `capacity-block`.
     #[serde(default = "default_type")]
     pub reservation_type: CapacityReservationType,
-    /// State of the reservation: active or expiring.
+    /// State of the reservation: `active` or `expiring`.
     #[serde(default = "active")]
     pub state: CapacityReservationState,
 }

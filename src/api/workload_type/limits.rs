@@ -50,7 +50,6 @@ fn dollars(_: &mut SchemaGenerator) -> Schema {
 
 fn non_negative(pattern: &str) -> Schema {
     json_schema!({
-        "anyOf": [{ "type": "integer" }, { "type": "string" }],
         "minimum": 0,
         "pattern": pattern,
         "x-kubernetes-int-or-string": true,

@@ -25,7 +25,8 @@ pub use limits::{AmountLimits, Limits};
 pub use pool::{PoolReference, Tenancy};
 pub use selector::{NamespaceExpression, NamespaceSelector, SelectorOperator};
 pub use status::{
-    DaemonSetReference, EffectiveToleration, Envelope, EnvelopeVector, ObservedObject, OwnedTaint, PoolStatus, WorkloadTypeStatus,
+    DaemonSetReference, EffectiveToleration, Envelope, EnvelopeVector, ObservedObject, OwnedTaint,
+    PoolStatus, WorkloadTypeStatus,
 };
 pub use toleration::{Toleration, TolerationOperator};
 
@@ -122,7 +123,7 @@ pub struct WorkloadTypeSpec {
     /// `treenail.dev/workload-type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<NamespaceSelector>,
-    /// What happens to pods that break the type's rules: Enforce, Warn or Audit.
+    /// What happens to pods that break the type's rules: `Enforce`, `Warn` or `Audit`.
     #[serde(default = "enforce")]
     pub enforcement: Enforcement,
     /// Tolerations that pods of the type get, instead of those derived from the taints of the pools. An empty
@@ -222,8 +223,8 @@ pub struct Agent {
     "allowFromTypes needs isolation Type or Namespace",
 ))]
 pub struct Network {
-    /// Whom the network lets in: None (everybody), Type (pods of the same type) or Namespace (pods of the same
-    /// namespace). Default: None.
+    /// Whom the network lets in: `None` (everybody), `Type` (pods of the same type) or `Namespace` (pods of
+    /// the same namespace). Default: `None`.
     #[serde(default = "no_isolation", skip_serializing_if = "is_no_isolation")]
     pub isolation: NetworkIsolation,
     /// Types whose pods are let in too.

@@ -29,8 +29,8 @@ pub struct PoolReference {
     /// Name of the NodePool.
     #[schemars(length(max = 63), extend("pattern" = schema::DNS_SUBDOMAIN))]
     pub name: String,
-    /// Whose pods share a node of the pool: Shared (all pods of the type), Team (pods of namespaces with the
-    /// same label `treenail.dev/team`) or Namespace. Default: Shared.
+    /// Whose pods share a node of the pool: `Shared` (all pods of the type), `Team` (pods of namespaces with
+    /// the same label `treenail.dev/team`) or `Namespace`. Default: `Shared`.
     #[serde(default = "shared", skip_serializing_if = "is_shared")]
     pub tenancy: Tenancy,
     /// Namespaces of the type whose pods may use the pool. Without it: all of them.

@@ -53,7 +53,7 @@ pub struct NamespaceExpression {
         "namespaces can be selected by labels treenail.dev/* and kubernetes.io/metadata.name only",
     ))]
     pub key: String,
-    /// How the label relates to the values: In, nothing else.
+    /// How the label relates to the values: `In`, nothing else.
     pub operator: SelectorOperator,
     /// Values, one of which the label must have.
     #[schemars(length(min = 1, max = 256), schema_with = "schema::label_values")]
@@ -88,9 +88,7 @@ mod tests {
             ("treenail.dev/team".to_owned(), "red".to_owned()),
             ("kubernetes.io/metadata.name".to_owned(), "shop".to_owned()),
         ]);
-        let name_in = |values: &[&str]| {
-            json!([{ "key": "kubernetes.io/metadata.name", "operator": "In", "values": values }])
-        };
+        let name_in = |values: &[&str]| json!([{ "key": "kubernetes.io/metadata.name", "operator": "In", "values": values }]);
         let cases = [
             (json!({}), false),
             (json!({ "matchLabels": { "treenail.dev/team": "red" } }), true),
@@ -98,7 +96,10 @@ mod tests {
             (json!({ "matchLabels": { "treenail.dev/env": "" } }), false),
             (json!({ "matchExpressions": name_in(&["shop", "bank"]) }), true),
             (json!({ "matchExpressions": name_in(&["bank"]) }), false),
-            (json!({ "matchLabels": { "treenail.dev/team": "red" }, "matchExpressions": name_in(&["bank"]) }), false),
+            (
+                json!({ "matchLabels": { "treenail.dev/team": "red" }, "matchExpressions": name_in(&["bank"]) }),
+                false,
+            ),
             (
                 json!({ "matchExpressions": [{ "key": "treenail.dev/team", "operator": "NotIn", "values": ["blue"] }] }),
                 false,

@@ -17,7 +17,7 @@ pub struct WorkloadTypeStatus {
     /// Generation that the status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions of the type; Ready sums up ValidationSucceeded and PoolsReady.
+    /// Conditions of the type; `Ready` sums up `ValidationSucceeded` and `PoolsReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -144,7 +144,7 @@ pub struct ObservedObject {
 pub struct EnvelopeVector {
     /// Pool of the node.
     pub pool: String,
-    /// Its architecture: amd64 or arm64.
+    /// Its architecture: `amd64` or `arm64`.
     pub architecture: String,
     /// Zones that it can be in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

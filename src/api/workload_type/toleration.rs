@@ -30,7 +30,7 @@ pub struct Toleration {
         "taints of node.kubernetes.io, node.cloudprovider.kubernetes.io and karpenter.sh isolate nobody and cannot be owned",
     ))]
     pub key: String,
-    /// How values are compared: Equal, nothing else.
+    /// How values are compared: `Equal`, nothing else.
     #[serde(default = "equal")]
     #[schemars(extend("default" = null))]
     pub operator: TolerationOperator,
@@ -38,7 +38,7 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 63), extend("pattern" = schema::LABEL_VALUE))]
     pub value: String,
-    /// Effect of the taint: NoSchedule or NoExecute.
+    /// Effect of the taint: `NoSchedule` or `NoExecute`.
     #[schemars(extend("enum" = ["NoSchedule", "NoExecute"]))]
     pub effect: TaintEffect,
 }
