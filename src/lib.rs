@@ -6,8 +6,8 @@
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
 //! - [`admission`], [`lifecycle`] (L2): pure deciders.
-//! - [`ports`], [`config`] (L3): what drivers need of the outside; settings.
-//! - [`cluster`], [`tls`], [`telemetry`] (L4): the API server, certificates, logs.
+//! - [`ports`], [`config`] (L3): what drivers need of the outside, as traits: time and a cloud; settings.
+//! - [`cluster`], [`cloud`], [`tls`], [`telemetry`] (L4): the API server, EC2, certificates, logs.
 //! - [`controllers`], [`server`] (L5): the drivers, and the webhook's HTTP side.
 //! - [`app`], [`cli`] (L6): composition, and the command line.
 
@@ -15,6 +15,7 @@ pub mod admission;
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod cloud;
 pub mod cluster;
 pub mod config;
 pub mod controllers;

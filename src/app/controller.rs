@@ -18,7 +18,7 @@ use crate::cluster::cache::{Cache, part};
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers::workload_type::WorkloadTypeController;
-use crate::ports::clock::{Clock, WallClock};
+use crate::ports::clock::{Clock, SystemClock};
 use crate::server::health::{self, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
@@ -34,7 +34,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         TcpListener::bind(address).await.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
     let client =
         Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
-    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
     let lease = |namespace: &str, name: &str| {
         Arc::new(Candidate::new(client.clone(), namespace, name, settings.identity.clone()))
