@@ -86,6 +86,15 @@ pub struct ControllerSettings {
     /// This replica's name in the leases; must be unique among the replicas.
     #[arg(long, env = "POD_NAME", default_value_t = host_name())]
     pub identity: String,
+    /// Name of the cluster, as EC2's tags carry it.
+    #[arg(long, env = "CLUSTER_NAME")]
+    pub cluster_name: String,
+    /// URL of the API server, as nodes reach it; by default the one of the own kubeconfig.
+    #[arg(long, env = "CLUSTER_ENDPOINT")]
+    pub cluster_endpoint: Option<String>,
+    /// Certificate authority that nodes trust, base64 of PEM; by default the one of the own kubeconfig.
+    #[arg(long, env = "CLUSTER_CA_BUNDLE")]
+    pub cluster_ca_bundle: Option<String>,
     /// Namespace of Karpenter's own lease. Pools of karpenter.k8s.aws classes are acted on only while it is held here.
     #[arg(long, env = "KARPENTER_LEASE_NAMESPACE", default_value = "kube-system")]
     pub karpenter_lease_namespace: String,

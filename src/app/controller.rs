@@ -1,5 +1,6 @@
 //! `treenail controller`: leases, caches, controllers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,24 @@ use kube::runtime::watcher;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::follow_typed;
 use super::supervisor::Supervisor;
+use super::{cluster_facts, follow_typed};
+use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels::KARPENTER_LEASE;
+use crate::api::nodeclaim::NodeClaim;
+use crate::api::nodepool::NodePool;
+use crate::api::workload_type::WorkloadType;
+use crate::cloud::ec2::Ec2;
+use crate::cloud::ec2::catalog::Assumptions;
+use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::cache::{Cache, part};
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
+use crate::controllers::node_class::NodeClassController;
+use crate::controllers::node_pool::NodePoolController;
 use crate::controllers::workload_type::WorkloadTypeController;
 use crate::ports::clock::{Clock, SystemClock};
-use crate::server::health::{self, Readiness};
+use crate::server::health::{self, Check, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
 
@@ -30,44 +40,52 @@ const LEASE: &str = "treenail-leader-election";
 pub async fn run(settings: ControllerSettings) -> Result<()> {
     let mut supervisor = Supervisor::start()?;
     let address = (settings.common.bind_address, settings.common.health_probe_port);
-    let probes =
-        TcpListener::bind(address).await.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let client =
-        Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let probes = TcpListener::bind(address).await;
+    let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
+    let config =
+        kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let client = Client::try_from(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
-    let lease = |namespace: &str, name: &str| {
-        Arc::new(Candidate::new(client.clone(), namespace, name, settings.identity.clone()))
-    };
-    let own_lease = lease(&settings.common.system_namespace, LEASE);
-    let karpenter_lease = lease(&settings.karpenter_lease_namespace, KARPENTER_LEASE);
-    for candidate in [&own_lease, &karpenter_lease] {
-        let (candidate, clock) = (Arc::clone(candidate), Arc::clone(&clock));
-        supervisor.spawn("lease", async move { candidate.stand(|| clock.now()).await });
+    let sdk = Sdk::from_environment().await.context("configure the AWS SDK")?;
+    let region = sdk.region().to_owned();
+    let ec2 = Ec2::new(sdk, Arc::clone(&clock), &region, Assumptions::default());
+    if let Some(notice) = ec2.notice() {
+        tracing::warn!(region, notice, "prices");
     }
-    let leads = watch::Sender::new(false);
-    supervisor.spawn("leadership", keep_leadership(own_lease.leadership(), leads.clone()));
+    let service_cidr = ec2.service_cidr(&settings.cluster_name).await?;
+    let cluster = Arc::new(cluster_facts::read(&settings, &config, &client, service_cidr).await?);
 
-    let namespaces = Cache::new("Namespace");
-    let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    let labels =
-        part(|namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default());
-    supervisor.spawn("namespace watch", namespaces.clone().follow(all, watcher::Config::default(), labels));
+    let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
+    let caches = Caches::follow(&client, &mut supervisor);
     let types = WorkloadTypeController {
         client: client.clone(),
-        clock,
-        workload_types: Cache::new("WorkloadType"),
-        node_pools: Cache::new("NodePool"),
-        node_claims: Cache::new("NodeClaim"),
-        namespaces,
+        clock: Arc::clone(&clock),
+        workload_types: caches.workload_types.clone(),
+        node_pools: caches.node_pools.clone(),
+        node_claims: caches.node_claims.clone(),
+        namespaces: caches.namespaces.clone(),
     };
-    follow_typed(&mut supervisor, "workload type watch", &client, &types.workload_types);
-    follow_typed(&mut supervisor, "node pool watch", &client, &types.node_pools);
-    follow_typed(&mut supervisor, "node claim watch", &client, &types.node_claims);
-    supervisor.spawn("workload types", types.run(leads.subscribe()));
+    supervisor.spawn("workload types", types.run(leases.leads.subscribe()));
+    let pools = NodePoolController {
+        client: client.clone(),
+        clock: Arc::clone(&clock),
+        node_pools: caches.node_pools.clone(),
+        node_classes: caches.node_classes.clone(),
+        node_claims: caches.node_claims.clone(),
+    };
+    supervisor.spawn("node pools", pools.run(leases.leads_karpenters.subscribe()));
+    let classes = NodeClassController {
+        client: client.clone(),
+        clock,
+        cloud: Arc::new(ec2),
+        cluster,
+        node_classes: caches.node_classes.clone(),
+    };
+    supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
 
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new(Vec::new(), shutdown.clone());
+    let readiness = Readiness::new(caches.checks(), shutdown.clone());
     let serve = tokio::spawn(listener::serve(
         probes,
         None,
@@ -78,18 +96,113 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     supervisor.until_told_to_end().await?;
     supervisor.stop().await;
-    own_lease.resign().await;
-    karpenter_lease.resign().await;
+    leases.resign().await;
     shutdown.leave(Duration::ZERO).await;
     serve.await.context("the probes' listener failed")
 }
 
-/// Turns a lease's state into the one question that controllers ask.
-async fn keep_leadership(mut leadership: watch::Receiver<Leadership>, leads: watch::Sender<bool>) {
+/// The two leases, and the questions that controllers ask about them.
+struct Leases {
+    own: Arc<Candidate>,
+    karpenters: Arc<Candidate>,
+    /// Whether this replica leads Treenail.
+    leads: watch::Sender<bool>,
+    /// Whether it holds Karpenter's lease too, and so may act on pools of Karpenter's classes.
+    leads_karpenters: watch::Sender<bool>,
+}
+
+impl Leases {
+    fn stand(
+        settings: &ControllerSettings,
+        client: &Client,
+        clock: &Arc<dyn Clock>,
+        supervisor: &mut Supervisor,
+    ) -> Self {
+        let candidate = |namespace: &str, name: &str| {
+            Arc::new(Candidate::new(client.clone(), namespace, name, settings.identity.clone()))
+        };
+        let leases = Self {
+            own: candidate(&settings.common.system_namespace, LEASE),
+            karpenters: candidate(&settings.karpenter_lease_namespace, KARPENTER_LEASE),
+            leads: watch::Sender::new(false),
+            leads_karpenters: watch::Sender::new(false),
+        };
+        for candidate in [&leases.own, &leases.karpenters] {
+            let (candidate, clock) = (Arc::clone(candidate), Arc::clone(clock));
+            supervisor.spawn("lease", async move { candidate.stand(|| clock.now()).await });
+        }
+        let leadership = (leases.own.leadership(), leases.karpenters.leadership());
+        supervisor
+            .spawn("leadership", keep(leadership, leases.leads.clone(), leases.leads_karpenters.clone()));
+        leases
+    }
+
+    async fn resign(&self) {
+        self.own.resign().await;
+        self.karpenters.resign().await;
+    }
+}
+
+/// Turns the state of the leases into the questions that controllers ask.
+async fn keep(
+    (mut own, mut karpenters): (watch::Receiver<Leadership>, watch::Receiver<Leadership>),
+    leads: watch::Sender<bool>,
+    leads_karpenters: watch::Sender<bool>,
+) {
     loop {
-        leads.send_replace(*leadership.borrow_and_update() == Leadership::Ours);
-        if leadership.changed().await.is_err() {
+        let is_leader = *own.borrow_and_update() == Leadership::Ours;
+        let holds_karpenters = *karpenters.borrow_and_update() == Leadership::Ours;
+        leads.send_if_modified(|current| std::mem::replace(current, is_leader) != is_leader);
+        let both = is_leader && holds_karpenters;
+        leads_karpenters.send_if_modified(|current| std::mem::replace(current, both) != both);
+        let changed = tokio::select! {
+            // Both arms only wait; both leases are read again.
+            changed = own.changed() => changed,
+            changed = karpenters.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
+    }
+}
+
+struct Caches {
+    namespaces: Cache<BTreeMap<String, String>>,
+    workload_types: Cache<WorkloadType>,
+    node_pools: Cache<NodePool>,
+    node_claims: Cache<NodeClaim>,
+    node_classes: Cache<Ec2NodeClass>,
+}
+
+impl Caches {
+    fn follow(client: &Client, supervisor: &mut Supervisor) -> Self {
+        let caches = Self {
+            namespaces: Cache::new("Namespace"),
+            workload_types: Cache::new("WorkloadType"),
+            node_pools: Cache::new("NodePool"),
+            node_claims: Cache::new("NodeClaim"),
+            node_classes: Cache::new("EC2NodeClass"),
+        };
+        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+        let labels = part(|object: PartialObjectMeta<Namespace>| object.metadata.labels.unwrap_or_default());
+        supervisor.spawn(
+            "namespace watch",
+            caches.namespaces.clone().follow(namespaces, watcher::Config::default(), labels),
+        );
+        follow_typed(supervisor, "workload type watch", client, &caches.workload_types);
+        follow_typed(supervisor, "node pool watch", client, &caches.node_pools);
+        follow_typed(supervisor, "node claim watch", client, &caches.node_claims);
+        follow_typed(supervisor, "node class watch", client, &caches.node_classes);
+        caches
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        vec![
+            self.namespaces.check(),
+            self.workload_types.check(),
+            self.node_pools.check(),
+            self.node_claims.check(),
+            self.node_classes.check(),
+        ]
     }
 }

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::cluster::cache::{Cache, typed};
 use supervisor::Supervisor;
 
+mod cluster_facts;
+#[cfg(feature = "ec2")]
 pub mod controller;
 pub mod supervisor;
 pub mod webhook;

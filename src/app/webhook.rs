@@ -115,15 +115,11 @@ impl Caches {
     }
 
     fn checks(&self, keeper: Arc<CertificateKeeper>) -> Vec<Check> {
-        let synced = |kind: &'static str, is_synced: Box<dyn Fn() -> bool + Send + Sync>| -> Check {
-            Box::new(move || (!is_synced()).then(|| format!("the {kind} objects are not listed yet")))
-        };
-        let Self { namespaces, workload_types, node_pools, node_classes } = self.clone();
         vec![
-            synced("Namespace", Box::new(move || namespaces.is_synced())),
-            synced("WorkloadType", Box::new(move || workload_types.is_synced())),
-            synced("NodePool", Box::new(move || node_pools.is_synced())),
-            synced("EC2NodeClass", Box::new(move || node_classes.is_synced())),
+            self.namespaces.check(),
+            self.workload_types.check(),
+            self.node_pools.check(),
+            self.node_classes.check(),
             Box::new(move || keeper.missing()),
         ]
     }

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 pub mod certs;
+#[cfg(feature = "ec2")]
 pub mod controller;
 pub mod crds;
 pub mod webhook;
@@ -27,6 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Certs(certs::Certs),
+    #[cfg(feature = "ec2")]
     Controller(controller::Controller),
     Crds(crds::Crds),
     Webhook(webhook::Webhook),
@@ -55,6 +57,7 @@ impl Cli {
     pub fn run(self) -> Result<Outcome> {
         match self.command {
             Command::Certs(command) => command.run(),
+            #[cfg(feature = "ec2")]
             Command::Controller(command) => command.run(),
             Command::Crds(command) => command.run(),
             Command::Webhook(command) => command.run(),

@@ -63,6 +63,18 @@ impl<K> Cache<K> {
         *self.revision.borrow() > 0
     }
 
+    /// Says, for readiness, that the first list is not complete; nothing once it is.
+    #[must_use]
+    pub fn check(&self) -> Box<dyn Fn() -> Option<String> + Send + Sync>
+    where
+        K: Send + Sync + 'static,
+    {
+        let cache = self.clone();
+        Box::new(move || {
+            (!cache.is_synced()).then(|| format!("the {} objects are not listed yet", cache.kind))
+        })
+    }
+
     /// Changes whenever the content does.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod lease;
+pub mod write;
 
 /// Who Treenail is in the managed fields of what it writes.
 pub const FIELD_MANAGER: &str = "treenail";

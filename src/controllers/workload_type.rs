@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
 use tokio::sync::watch;
 
 use crate::api::labels;
 use crate::api::nodeclaim::NodeClaim;
 use crate::api::nodepool::NodePool;
-use crate::api::workload_type::{WorkloadType, WorkloadTypeStatus};
-use crate::cluster::FIELD_MANAGER;
+use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
+use crate::cluster::write::apply_status;
 use crate::lifecycle::type_status::{Counts, launched, status};
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
 use crate::ports::clock::Clock;
@@ -91,8 +89,8 @@ impl WorkloadTypeController {
             if object.status.as_ref() == Some(&wanted) {
                 continue;
             }
-            if let Err(error) = self.write(&object.name_any(), &wanted).await {
-                let name = object.name_any();
+            let name = object.name_any();
+            if let Err(error) = apply_status::<WorkloadType>(&self.client, &name, &wanted).await {
                 tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
                 is_done = false;
             }
@@ -111,17 +109,5 @@ impl WorkloadTypeController {
             *counts.nodes.entry(node.pool.clone()).or_default() += 1;
         }
         counts
-    }
-
-    async fn write(&self, name: &str, status: &WorkloadTypeStatus) -> Result<(), kube::Error> {
-        let api: Api<WorkloadType> = Api::all(self.client.clone());
-        // The whole status has one owner, so it is applied as a whole: what is no longer said goes.
-        let patch = Patch::Apply(json!({
-            "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": name }, "status": status,
-        }));
-        match api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &patch).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            other => other.map(|_| ()),
-        }
     }
 }

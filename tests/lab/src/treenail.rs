@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use tokio::time::Instant;
 
+use crate::CLUSTER_NAME;
 use crate::balancer::{Backend, Balancer, readiness};
 use crate::control_plane::write_kubeconfig;
 use crate::lab::Lab;
@@ -124,6 +125,7 @@ impl Treenail {
             "controller".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--health-probe-port={}", probes.number()),
+            format!("--cluster-name={CLUSTER_NAME}"),
             "--log-format=text".to_owned(),
         ];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
@@ -180,6 +182,17 @@ async fn await_ready(process: &Process, probed: SocketAddr) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The AWS SDK's own variables: where the endpoint is, and credentials that it does not check.
+fn aws_environment(lab: &Lab) -> Vec<(String, String)> {
+    let variables = [
+        ("AWS_ENDPOINT_URL", lab.front().url()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "lab".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "lab".to_owned()),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 async fn token(lab: &Lab, service_account: &str) -> Result<String> {

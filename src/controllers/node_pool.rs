@@ -1,0 +1,88 @@
+//! Keeps the status of every NodePool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Client, ResourceExt};
+use tokio::sync::watch;
+
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::labels;
+use crate::api::nodeclaim::NodeClaim;
+use crate::api::nodepool::NodePool;
+use crate::cluster::cache::Cache;
+use crate::cluster::write::apply_status;
+use crate::lifecycle::pool_status::status;
+use crate::ports::clock::Clock;
+
+/// Changes that come together are answered together.
+const GATHER: Duration = Duration::from_millis(50);
+/// After a write failed.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Reads the caches and writes the statuses.
+pub struct NodePoolController {
+    /// The API server.
+    pub client: Client,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The pools.
+    pub node_pools: Cache<NodePool>,
+    /// The classes that they name.
+    pub node_classes: Cache<Ec2NodeClass>,
+    /// The claims that were made from them.
+    pub node_claims: Cache<NodeClaim>,
+}
+
+impl NodePoolController {
+    /// Keeps the statuses while `leads` says so, for as long as it is awaited.
+    pub async fn run(self, mut leads: watch::Receiver<bool>) {
+        let mut changes =
+            [self.node_pools.changes(), self.node_classes.changes(), self.node_claims.changes()];
+        loop {
+            let is_synced =
+                self.node_pools.is_synced() && self.node_classes.is_synced() && self.node_claims.is_synced();
+            for change in &mut changes {
+                change.mark_unchanged();
+            }
+            let is_done = if is_synced && *leads.borrow_and_update() { self.write_all().await } else { true };
+            let [pools, classes, claims] = &mut changes;
+            tokio::select! {
+                // All arms only wait; whatever changed, everything is looked at again.
+                _ = pools.changed() => {}
+                _ = classes.changed() => {}
+                _ = claims.changed() => {}
+                _ = leads.changed() => {}
+                () = tokio::time::sleep(RETRY), if !is_done => {}
+            }
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
+    /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
+    async fn write_all(&self) -> bool {
+        let claims = self.node_claims.all();
+        let mut claims_of: BTreeMap<&str, Vec<&NodeClaim>> = BTreeMap::new();
+        for claim in &claims {
+            if let Some(pool) = claim.labels().get(labels::NODEPOOL) {
+                claims_of.entry(pool).or_default().push(claim);
+            }
+        }
+        let mut is_done = true;
+        for pool in self.node_pools.all() {
+            let name = pool.name_any();
+            let class = self.node_classes.get("", &pool.spec.template.spec.node_class_ref.name);
+            let claims = claims_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let wanted = status(&pool, class.as_deref(), claims, self.clock.now());
+            if pool.status.as_ref() == Some(&wanted) {
+                continue;
+            }
+            if let Err(error) = apply_status::<NodePool>(&self.client, &name, &wanted).await {
+                tracing::warn!(node_pool = name, %error, "the status could not be written; it is tried again");
+                is_done = false;
+            }
+        }
+        is_done
+    }
+}

@@ -1,0 +1,4 @@
+//! Launches nodes for pods that wait.
+
+pub mod batch;
+pub mod nominations;

@@ -1,0 +1,120 @@
+//! Which pods have been promised which node, so that none is launched for twice. In memory; after a restart the plan is made anew, with
+//! the claims that exist as nodes on their way.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::pod::PodKey;
+
+/// For how long a promise stands once the node could take the pod: kube-scheduler binds within moments, or not at all.
+const STANDS_FOR: SignedDuration = SignedDuration::from_secs(20);
+
+/// A promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Nomination {
+    /// The pod's uid: a pod of the same name that comes later was promised nothing.
+    uid: String,
+    /// The node's name, or the claim's while there is no node.
+    node: String,
+    /// Until when; nothing while the node is on its way.
+    until: Option<Timestamp>,
+}
+
+/// The promises.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nominations(BTreeMap<PodKey, Nomination>);
+
+impl Nominations {
+    /// Promises the pod a place on this node (or claim).
+    pub fn nominate(&mut self, pod: PodKey, uid: &str, node: &str) {
+        self.0.insert(pod, Nomination { uid: uid.to_owned(), node: node.to_owned(), until: None });
+    }
+
+    /// Where the pod was promised a place.
+    #[must_use]
+    pub fn of(&self, pod: &PodKey, uid: &str) -> Option<&str> {
+        self.0.get(pod).filter(|nomination| nomination.uid == uid).map(|nomination| nomination.node.as_str())
+    }
+
+    /// Drops what no longer counts: pods that do not wait any more, nodes that are gone, and promises that were not kept although
+    /// the node could take pods.
+    ///
+    /// `waits` tells whether the pod of this key and uid still waits; `node` tells what became of a node or claim.
+    pub fn review(
+        &mut self,
+        waits: impl Fn(&PodKey, &str) -> bool,
+        node: impl Fn(&str) -> Progress,
+        now: Timestamp,
+    ) {
+        self.0.retain(|pod, nomination| {
+            if !waits(pod, &nomination.uid) {
+                return false;
+            }
+            match node(&nomination.node) {
+                Progress::Gone => false,
+                Progress::OnItsWay => true,
+                Progress::Ready => *nomination.until.get_or_insert(now + STANDS_FOR) > now,
+            }
+        });
+    }
+
+    /// The next moment at which a promise ends.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Timestamp> {
+        self.0.values().filter_map(|nomination| nomination.until).min()
+    }
+}
+
+/// What became of a node that was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Neither claim nor node exists.
+    Gone,
+    /// It cannot take pods yet.
+    OnItsWay,
+    /// It can.
+    Ready,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str) -> PodKey {
+        PodKey { namespace: "shop".to_owned(), name: name.to_owned() }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_promise_stands_while_the_node_is_on_its_way_and_a_while_longer() {
+        let mut nominations = Nominations::default();
+        nominations.nominate(pod("a"), "u1", "claim-1");
+        assert_eq!(nominations.of(&pod("a"), "u1"), Some("claim-1"));
+        assert_eq!(nominations.of(&pod("a"), "u2"), None, "another pod of the same name");
+        nominations.review(|_, _| true, |_| Progress::OnItsWay, at(1000));
+        assert_eq!(nominations.next_end(), None);
+        nominations.review(|_, _| true, |_| Progress::Ready, at(2000));
+        assert_eq!(nominations.next_end(), Some(at(2020)));
+        nominations.review(|_, _| true, |_| Progress::Ready, at(2019));
+        assert!(nominations.of(&pod("a"), "u1").is_some());
+        nominations.review(|_, _| true, |_| Progress::Ready, at(2020));
+        assert!(nominations.of(&pod("a"), "u1").is_none());
+    }
+
+    #[test]
+    fn a_pod_that_waits_no_more_or_whose_node_is_gone_was_promised_nothing() {
+        let mut nominations = Nominations::default();
+        for (name, node) in [("a", "gone"), ("b", "here"), ("c", "here")] {
+            nominations.nominate(pod(name), "u", node);
+        }
+        let progress = |node: &str| if node == "gone" { Progress::Gone } else { Progress::OnItsWay };
+        nominations.review(|pod, _| pod.name != "c", progress, at(0));
+        let left: Vec<_> =
+            ["a", "b", "c"].into_iter().filter(|name| nominations.of(&pod(name), "u").is_some()).collect();
+        assert_eq!(left, ["b"]);
+    }
+}
