@@ -183,7 +183,7 @@ impl TypeObject {
         let current = self.published.policy.clone().unwrap_or_default();
         let previous = before.and_then(|before| {
             if before.current == current || before.closed == Some(Closed::Unpublished) {
-                before.previous.clone().filter(|(_, until)| now < *until)
+                before.previous.clone()
             } else {
                 Some((before.current.clone(), now.saturating_add(PREVIOUS_POLICY_HONOURED).unwrap_or(now)))
             }
