@@ -28,11 +28,16 @@ fn the_previous_policy_is_honoured_for_a_minute_beside_the_current_one() {
 
 #[test]
 fn there_is_nothing_before_the_first_policy_to_be_honoured() {
-    let mut unpublished = Inventory::default();
-    unpublished.add_workload_type(&workload_type("type", "p"));
-    let first = Policies::new(Settings::default()).next(unpublished, NOW);
-    let second = first.next(types_on("k=a:NoSchedule"), after(1));
-    assert_eq!(honoured(&second, after(1)), ["a"]);
+    let waiting = workload_type("type", "p");
+    let mut closed = waiting.clone();
+    closed.spec.enforcement = "Audit".into();
+    for object in [waiting, closed] {
+        let mut unpublished = Inventory::default();
+        unpublished.add_workload_type(&object);
+        let first = Policies::new(Settings::default()).next(unpublished, NOW);
+        let second = first.next(types_on("k=a:NoSchedule"), after(1));
+        assert_eq!(honoured(&second, after(1)), ["a"]);
+    }
 }
 
 #[test]
