@@ -1,6 +1,6 @@
 //! An `AdmissionReview` as a value, read leniently from the bytes that the API server sent.
 //!
-//! The objects stay raw JSON: which fields of them matter, the rules say (`object`). Nothing is decided here, and no response is
+//! The objects stay raw JSON: which fields of them matter, the rules say (`admission::object`). Nothing is decided here, and no response is
 //! written: the server knows the wire.
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! What a namespace's labels say about the pods in it.
 //!
-//! The label is only read here; who may write it is guarded elsewhere (`namespace_guard`, and the native policy for the verb `use`).
+//! The label is only read here; who may write it is guarded elsewhere (`admission::namespace_guard`, and the native policy for the verb `use`).
 
 use std::collections::BTreeMap;
 
