@@ -182,8 +182,9 @@ impl TypeObject {
     fn policy(&self, before: Option<&TypePolicy>, now: Timestamp) -> TypePolicy {
         let current = self.published.policy.clone().unwrap_or_default();
         let previous = before.and_then(|before| {
-            if before.current == current || before.closed == Some(Closed::Unpublished) {
-                before.previous.clone().filter(|(_, until)| now < *until)
+            // Before it was published there was no policy that a pod could have followed.
+            if before.current == current || before.current == Policy::default() {
+                before.previous.clone()
             } else {
                 Some((before.current.clone(), now.saturating_add(PREVIOUS_POLICY_HONOURED).unwrap_or(now)))
             }

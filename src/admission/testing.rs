@@ -259,7 +259,7 @@ impl Call {
                 "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
                 "kind": { "group": self.group, "version": "v1", "kind": self.kind },
                 "subResource": self.subresource,
-                "name": self.object["metadata"]["name"],
+                "name": self.object["metadata"]["name"].as_str(),
                 "namespace": self.namespace,
                 "operation": self.operation,
                 "userInfo": { "username": self.user, "groups": self.groups },

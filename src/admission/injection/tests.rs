@@ -93,6 +93,12 @@ fn what_an_update_would_take_is_put_back_as_it_was_stored() {
             ("/spec/nodeSelector", json!({ "a": "b" })),
             "add /spec/nodeSelector/workload-type.node-restriction.kubernetes.io~1application \"\"",
         ),
+        // Another spelling is another toleration to the API server.
+        (
+            injected(None, None),
+            ("/spec/tolerations/0/operator", json!("Equal")),
+            "add /spec/tolerations/- {\"effect\":\"NoSchedule\",\"key\":\"node-type\",\"value\":\"application\"}",
+        ),
         // Only the seconds change: the API server takes it for the same.
         (injected(None, None), ("/spec/tolerations/0/tolerationSeconds", json!(7)), ""),
         (injected(None, None), ("/metadata/labels", json!({ "a": "b" })), ""),

@@ -27,6 +27,20 @@ fn the_previous_policy_is_honoured_for_a_minute_beside_the_current_one() {
 }
 
 #[test]
+fn there_is_nothing_before_the_first_policy_to_be_honoured() {
+    let waiting = workload_type("type", "p");
+    let mut closed = waiting.clone();
+    closed.spec.enforcement = "Audit".into();
+    for object in [waiting, closed] {
+        let mut unpublished = Inventory::default();
+        unpublished.add_workload_type(&object);
+        let first = Policies::new(Settings::default()).next(unpublished, NOW);
+        let second = first.next(types_on("k=a:NoSchedule"), after(1));
+        assert_eq!(honoured(&second, after(1)), ["a"]);
+    }
+}
+
+#[test]
 fn a_fence_moves_at_once_with_the_status() {
     let first = Policies::new(Settings::default()).next(types_on("k=a:NoSchedule"), NOW);
     let second = first.next(types_on("k=b:NoSchedule"), NOW);

@@ -1,6 +1,7 @@
 //! Whatever is sent: an answer, never a panic, and the same one each time.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -9,6 +10,8 @@ use crate::admission::decide::{Endpoint, Question, Verdict, decide};
 use crate::admission::review::{Review, TemplateKind};
 use crate::admission::standing::NamespaceLabels;
 use crate::admission::testing::{Call, World};
+
+static WORLD: LazyLock<World> = LazyLock::new(World::new);
 
 fn json_values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -101,9 +104,9 @@ proptest! {
             call = call.becomes(new);
         }
         for endpoint in [Endpoint::Mutate, Endpoint::Validate] {
-            let verdict = World::new().ask(endpoint, &call);
+            let verdict = WORLD.ask(endpoint, &call);
             is_sound(endpoint, &call.object, &verdict)?;
-            prop_assert_eq!(&verdict, &World::new().ask(endpoint, &call));
+            prop_assert_eq!(&verdict, &WORLD.ask(endpoint, &call));
         }
     }
 
