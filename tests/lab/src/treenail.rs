@@ -142,8 +142,8 @@ impl Treenail {
     ) -> Result<Process> {
         let token = token(lab, service_account).await?;
         let kubeconfig = lab.endpoint().kubeconfig_with_token(service_account, &token)?;
-        let environment =
-            vec![("KUBECONFIG".to_owned(), write_kubeconfig(lab.scratch(), name, &kubeconfig)?)];
+        let mut environment = aws_environment(lab);
+        environment.push(("KUBECONFIG".to_owned(), write_kubeconfig(lab.scratch(), name, &kubeconfig)?));
         let mut command = vec![self.executable.display().to_string()];
         command.extend(arguments);
         Process::start(Program {
