@@ -86,19 +86,17 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     let shutdown = Shutdown::default();
     let readiness = Readiness::new(caches.checks(), shutdown.clone());
-    let serve = tokio::spawn(listener::serve(
-        probes,
-        None,
-        health::router(readiness),
-        shutdown.clone(),
-        Duration::ZERO,
-    ));
+    supervisor.serve(
+        "probe listener",
+        listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO),
+    );
 
-    supervisor.until_told_to_end().await?;
+    let ended = supervisor.until_told_to_end().await;
     supervisor.stop().await;
     leases.resign().await;
     shutdown.leave(Duration::ZERO).await;
-    serve.await.context("the probes' listener failed")
+    supervisor.drain().await;
+    ended
 }
 
 /// The two leases, and the questions that controllers ask about them.
@@ -127,10 +125,11 @@ impl Leases {
             leads: watch::Sender::new(false),
             leads_karpenters: watch::Sender::new(false),
         };
-        for candidate in [&leases.own, &leases.karpenters] {
-            let (candidate, clock) = (Arc::clone(candidate), Arc::clone(clock));
-            supervisor.spawn("lease", async move { candidate.stand(|| clock.now()).await });
-        }
+        let (own, time) = (Arc::clone(&leases.own), Arc::clone(clock));
+        supervisor.spawn("lease", async move { own.stand(|| time.now()).await });
+        let (leads, karpenters, time) =
+            (leases.leads.subscribe(), Arc::clone(&leases.karpenters), Arc::clone(clock));
+        supervisor.spawn("karpenter's lease", stand_while_leading(leads, karpenters, time));
         let leadership = (leases.own.leadership(), leases.karpenters.leadership());
         supervisor
             .spawn("leadership", keep(leadership, leases.leads.clone(), leases.leads_karpenters.clone()));
@@ -140,6 +139,19 @@ impl Leases {
     async fn resign(&self) {
         self.own.resign().await;
         self.karpenters.resign().await;
+    }
+}
+
+/// Only who leads Treenail may hold Karpenter's lease: held by another replica it would keep everybody from acting.
+async fn stand_while_leading(mut leads: watch::Receiver<bool>, lease: Arc<Candidate>, clock: Arc<dyn Clock>) {
+    // The channel's sender outlives this task: it is kept by the leases.
+    while leads.wait_for(|leads| *leads).await.is_ok() {
+        tokio::select! {
+            // Standing has no state of its own that matters once it is given up.
+            () = lease.stand(|| clock.now()) => {}
+            _ = leads.wait_for(|leads| !*leads) => {}
+        }
+        lease.resign().await;
     }
 }
 

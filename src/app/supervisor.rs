@@ -1,15 +1,18 @@
 //! Every task has an owner: one that ends before it is told to ends the process, by name.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 /// The tasks of one process.
 #[derive(Debug)]
 pub struct Supervisor {
     tasks: JoinSet<&'static str>,
+    listeners: JoinSet<&'static str>,
+    names: BTreeMap<Id, &'static str>,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -19,6 +22,8 @@ impl Supervisor {
     pub fn start() -> Result<Self> {
         Ok(Self {
             tasks: JoinSet::new(),
+            listeners: JoinSet::new(),
+            names: BTreeMap::new(),
             interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
             terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
         })
@@ -26,10 +31,25 @@ impl Supervisor {
 
     /// Runs a task that is not meant to end.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             task.await;
             name
         });
+        self.names.insert(task.id(), name);
+    }
+
+    /// Runs a listener, which ends by itself once it is drained.
+    pub fn serve(&mut self, name: &'static str, listener: impl Future<Output = ()> + Send + 'static) {
+        let task = self.listeners.spawn(async move {
+            listener.await;
+            name
+        });
+        self.names.insert(task.id(), name);
+    }
+
+    /// Waits until the listeners have drained.
+    pub async fn drain(&mut self) {
+        while self.listeners.join_next().await.is_some() {}
     }
 
     /// Ends all tasks and waits until they are gone.
@@ -43,10 +63,18 @@ impl Supervisor {
             // All arms only wait: signals stay pending, and a task that has ended stays in the set.
             _ = self.interrupt.recv() => Ok(()),
             _ = self.terminate.recv() => Ok(()),
-            Some(ended) = self.tasks.join_next() => match ended {
-                Ok(name) => bail!("the task {name} ended"),
-                Err(error) => bail!("a task failed: {error}"),
-            },
+            Some(ended) = self.tasks.join_next() => bail!("{}", self.obituary(ended)),
+            Some(ended) = self.listeners.join_next() => bail!("{}", self.obituary(ended)),
+        }
+    }
+
+    fn obituary(&self, ended: Result<&'static str, JoinError>) -> String {
+        match ended {
+            Ok(name) => format!("the task {name:?} ended"),
+            Err(error) => {
+                let name = self.names.get(&error.id()).copied().unwrap_or("unnamed");
+                format!("the task {name:?} failed: {error}")
+            }
         }
     }
 }
@@ -61,13 +89,15 @@ mod tests {
         supervisor.spawn("goes on", std::future::pending());
         supervisor.spawn("ends", async {});
         let error = supervisor.until_told_to_end().await.unwrap_err();
-        assert_eq!(error.to_string(), "the task ends ended");
+        assert_eq!(error.to_string(), "the task \"ends\" ended");
     }
 
     #[tokio::test]
     async fn a_task_that_panics_ends_the_process() {
         let mut supervisor = Supervisor::start().unwrap();
-        supervisor.spawn("panics", async { panic!("on purpose") });
-        assert!(supervisor.until_told_to_end().await.is_err());
+        supervisor.spawn("goes on", std::future::pending());
+        supervisor.serve("panics", async { panic!("on purpose") });
+        let error = supervisor.until_told_to_end().await.unwrap_err().to_string();
+        assert!(error.starts_with("the task \"panics\" failed"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
@@ -47,8 +47,16 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
 
     let caches = Caches::new();
     caches.follow(&mut supervisor, &client);
-    let policies = Arc::new(ArcSwap::from_pointee(Policies::new(Settings::default())));
-    supervisor.spawn("policies", keep_policies(caches.clone(), Arc::clone(&policies), Arc::clone(&clock)));
+    let policies = Arc::new(ArcSwapOption::empty());
+    supervisor.spawn(
+        "policies",
+        keep_policies(
+            caches.clone(),
+            admission_settings(&settings),
+            Arc::clone(&policies),
+            Arc::clone(&clock),
+        ),
+    );
 
     let serving = Arc::new(Serving::default());
     let keeper = Arc::new(CertificateKeeper::new(
@@ -61,26 +69,22 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     supervisor.spawn("certificate", Arc::clone(&keeper).keep());
 
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new(caches.checks(keeper), shutdown.clone());
+    let readiness = Readiness::new(caches.checks(keeper, Arc::clone(&policies)), shutdown.clone());
     let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
     let tls = Arc::new(serving.tls_settings()?);
     let router = webhook::router(Arc::new(judge), shutdown.clone());
-    let within = settings.shutdown_timeout;
-    let serve_calls = tokio::spawn(listener::serve(calls, Some(tls), router, shutdown.clone(), within));
-    let serve_probes = tokio::spawn(listener::serve(
-        probes,
-        None,
-        health::router(readiness),
-        shutdown.clone(),
-        Duration::ZERO,
-    ));
+    let (delay, within) = (settings.shutdown_delay, settings.shutdown_timeout);
+    let calls = listener::serve(calls, Some(tls), router, shutdown.clone(), within);
+    let probes = listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO);
+    supervisor.serve("webhook listener", calls);
+    supervisor.serve("probe listener", probes);
 
-    supervisor.until_told_to_end().await?;
-    tracing::info!(delay_seconds = settings.shutdown_delay.as_secs(), "told to end; still accepting calls");
-    shutdown.leave(settings.shutdown_delay).await;
-    serve_calls.await.context("the webhook's listener failed")?;
-    serve_probes.await.context("the probes' listener failed")?;
-    Ok(())
+    let ended = supervisor.until_told_to_end().await;
+    tracing::info!(delay_seconds = delay.as_secs(), "ending; still accepting calls");
+    // Also after a failure: what was accepted is answered.
+    shutdown.leave(delay).await;
+    supervisor.drain().await;
+    ended
 }
 
 #[derive(Clone)]
@@ -114,39 +118,71 @@ impl Caches {
         follow_typed(supervisor, "node class watch", client, &self.node_classes);
     }
 
-    fn checks(&self, keeper: Arc<CertificateKeeper>) -> Vec<Check> {
+    fn is_synced(&self) -> bool {
+        self.namespaces.is_synced()
+            && self.workload_types.is_synced()
+            && self.node_pools.is_synced()
+            && self.node_classes.is_synced()
+    }
+
+    fn checks(&self, keeper: Arc<CertificateKeeper>, policies: Arc<ArcSwapOption<Policies>>) -> Vec<Check> {
         vec![
             self.namespaces.check(),
             self.workload_types.check(),
             self.node_pools.check(),
             self.node_classes.check(),
+            Box::new(move || policies.load().is_none().then(|| "the policies are not made yet".to_owned())),
             Box::new(move || keeper.missing()),
         ]
     }
 }
 
-/// Makes the policies anew whenever an object that they depend on changes.
-async fn keep_policies(caches: Caches, policies: Arc<ArcSwap<Policies>>, clock: Arc<dyn Clock>) {
+/// The choices for the whole cluster, as they are compiled in, with the namespace that Treenail itself runs in.
+fn admission_settings(settings: &WebhookSettings) -> Settings {
+    let mut admission = Settings::default();
+    admission.exempt_namespaces.insert(settings.common.system_namespace.clone());
+    admission
+}
+
+/// Makes the policies anew whenever an object that they depend on changes. There are none before everything is listed: an answer by
+/// half of the objects could let a pod through.
+async fn keep_policies(
+    caches: Caches,
+    settings: Settings,
+    policies: Arc<ArcSwapOption<Policies>>,
+    clock: Arc<dyn Clock>,
+) {
     let (mut types, mut pools) = (caches.workload_types.changes(), caches.node_pools.changes());
-    let mut classes = caches.node_classes.changes();
+    let (mut classes, mut namespaces) = (caches.node_classes.changes(), caches.namespaces.changes());
     loop {
-        let mut inventory = Inventory::default();
-        for object in caches.workload_types.all() {
-            inventory.add_workload_type(&object);
+        for change in [&mut types, &mut pools, &mut classes] {
+            change.mark_unchanged();
         }
-        for object in caches.node_pools.all() {
-            inventory.add_node_pool(&object);
+        let is_synced = caches.is_synced();
+        if is_synced {
+            let mut inventory = Inventory::default();
+            for object in caches.workload_types.all() {
+                inventory.add_workload_type(&object);
+            }
+            for object in caches.node_pools.all() {
+                inventory.add_node_pool(&object);
+            }
+            for object in caches.node_classes.all() {
+                inventory.add_node_class(&object);
+            }
+            let before = policies.load_full();
+            let next = match &before {
+                Some(before) => before.next(inventory, clock.now()),
+                None => Policies::new(settings.clone()).next(inventory, clock.now()),
+            };
+            policies.store(Some(Arc::new(next)));
         }
-        for object in caches.node_classes.all() {
-            inventory.add_node_class(&object);
-        }
-        let next = policies.load().next(inventory, clock.now());
-        policies.store(Arc::new(next));
         tokio::select! {
             // All arms only wait; whatever changed, everything is read again.
             _ = types.changed() => {}
             _ = pools.changed() => {}
             _ = classes.changed() => {}
+            _ = namespaces.changed(), if !is_synced => {}
         }
     }
 }

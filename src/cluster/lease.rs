@@ -102,7 +102,13 @@ impl Candidate {
         loop {
             let passed = looked.elapsed();
             looked = Instant::now();
-            match self.turn(&mut observation, passed, now()).await {
+            // A turn may not outlast the deadline, or a leader would go on past it.
+            let within = match *self.leadership.borrow() {
+                Leadership::Ours => RENEW_DEADLINE.saturating_sub(renewed.elapsed()),
+                Leadership::Nobody | Leadership::Other(_) => RENEW_DEADLINE,
+            };
+            let turn = tokio::time::timeout(within, self.turn(&mut observation, passed, now())).await;
+            match turn.unwrap_or_else(|_| Err(timed_out())) {
                 Ok(leadership) => {
                     if leadership == Leadership::Ours {
                         renewed = looked;
@@ -111,10 +117,10 @@ impl Candidate {
                 }
                 Err(error) => {
                     tracing::warn!(lease = self.name, %error, "the lease could not be read or renewed");
-                    if *self.leadership.borrow() == Leadership::Ours && renewed.elapsed() >= RENEW_DEADLINE {
-                        self.announce(Leadership::Nobody);
-                    }
                 }
+            }
+            if *self.leadership.borrow() == Leadership::Ours && renewed.elapsed() >= RENEW_DEADLINE {
+                self.announce(Leadership::Nobody);
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -126,13 +132,17 @@ impl Candidate {
             return;
         }
         self.announce(Leadership::Nobody);
-        if let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await
-            && let Some(spec) =
-                lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
-        {
-            spec.holder_identity = Some(String::new());
-            let _ = self.api.replace(&self.name, &PostParams::default(), &lease).await;
-        }
+        let give_up = async {
+            if let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await
+                && let Some(spec) =
+                    lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+            {
+                spec.holder_identity = Some(String::new());
+                let _ = self.api.replace(&self.name, &PostParams::default(), &lease).await;
+            }
+        };
+        // An API server that does not answer must not hold up the end.
+        let _ = tokio::time::timeout(RETRY, give_up).await;
     }
 
     async fn turn(
@@ -141,19 +151,15 @@ impl Candidate {
         passed: Duration,
         now: Timestamp,
     ) -> Result<Leadership, kube::Error> {
-        // One turn may not outlast the deadline, or a leader would go on past it.
-        let turn = async {
-            let found = self.api.get_opt(&self.name).await?;
-            let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
-            let holder = spec.holder_identity.clone().unwrap_or_default();
-            observation.look(&holder, spec.renew_time.as_ref().map(|time| time.0), passed);
-            let granted = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-            match observation.step(&self.identity, granted.map_or(DURATION, Duration::from_secs)) {
-                Step::Follow(holder) => Ok(Leadership::Other(holder)),
-                Step::Take { transition } => self.take(found, transition, now).await,
-            }
-        };
-        tokio::time::timeout(RENEW_DEADLINE, turn).await.unwrap_or_else(|_| Err(timed_out()))
+        let found = self.api.get_opt(&self.name).await?;
+        let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        observation.look(&holder, spec.renew_time.as_ref().map(|time| time.0), passed);
+        let granted = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        match observation.step(&self.identity, granted.map_or(DURATION, Duration::from_secs)) {
+            Step::Follow(holder) => Ok(Leadership::Other(holder)),
+            Step::Take { transition } => self.take(found, transition, now).await,
+        }
     }
 
     async fn take(
@@ -170,7 +176,8 @@ impl Candidate {
         };
         match taken {
             Ok(_) => Ok(Leadership::Ours),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Leadership::Nobody),
+            // Another candidate was faster. On a renewal it is only somebody's edit, and the next turn renews.
+            Err(kube::Error::Api(status)) if status.code == 409 && transition => Ok(Leadership::Nobody),
             Err(error) => Err(error),
         }
     }

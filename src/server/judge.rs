@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hyper::body::Bytes;
@@ -12,7 +12,7 @@ use super::review::Answer;
 use super::webhook::{Judge, JudgeError, Judgement};
 use crate::admission::decide::{Endpoint, Question, Verdict, decide};
 use crate::admission::policies::Policies;
-use crate::admission::review::Review;
+use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
 use crate::cluster::cache::Cache;
 use crate::ports::clock::Clock;
@@ -25,7 +25,7 @@ pub type NamespaceLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<Label
 
 /// Decides by the current policies.
 pub struct PolicyJudge {
-    policies: Arc<ArcSwap<Policies>>,
+    policies: Arc<ArcSwapOption<Policies>>,
     namespaces: Cache<Labels>,
     lookup: NamespaceLookup,
     clock: Arc<dyn Clock>,
@@ -35,7 +35,7 @@ impl PolicyJudge {
     /// A judge that reads `policies` and `namespaces` at each decision, and asks `lookup` for a namespace that it misses.
     #[must_use]
     pub fn new(
-        policies: Arc<ArcSwap<Policies>>,
+        policies: Arc<ArcSwapOption<Policies>>,
         namespaces: Cache<Labels>,
         lookup: NamespaceLookup,
         clock: Arc<dyn Clock>,
@@ -55,9 +55,15 @@ impl PolicyJudge {
     }
 
     async fn decide(&self, endpoint: Endpoint, body: &[u8]) -> Result<Judgement, JudgeError> {
-        let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(error.to_string()))?;
-        let labels = self.labels(&review.namespace).await;
-        let policies = self.policies.load();
+        let policies = self.policies.load_full();
+        let policies =
+            policies.ok_or_else(|| JudgeError::NotReady("the policies are not made yet".to_owned()))?;
+        let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
+        let labels = match review.kind {
+            Kind::Pod | Kind::Template(_) => self.labels(&review.namespace).await,
+            // Their `namespace` is their own name, or nothing; no label of a namespace counts.
+            Kind::Namespace | Kind::WorkloadType | Kind::NodePool | Kind::Ec2NodeClass | Kind::Other => None,
+        };
         let namespace = labels.as_deref().map_or(NamespaceLabels::Unknown, NamespaceLabels::Known);
         let question = Question { endpoint, review: &review, namespace, now: self.clock.now() };
         let verdict = decide(&policies, &question);
@@ -73,6 +79,13 @@ impl Judge for PolicyJudge {
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(endpoint, &body).await }.boxed()
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", describe(source)),
+        None => error.to_string(),
     }
 }
 

@@ -22,8 +22,11 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::shutdown::{Phase, Shutdown};
 
-/// A caller that has not finished its handshake, or a request's head, by then is dropped.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A caller that has not finished its handshake by then is dropped.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// A connection on which no request's head arrives for so long is closed. Longer than API servers keep idle connections (90 s): a
+/// request that meets a closing connection is a failed call, since it is not sent again.
+const IDLE_AT_MOST: Duration = Duration::from_mins(2);
 /// More connections wait to be accepted. An API server keeps at most 25 idle ones to a host.
 const CONNECTIONS: usize = 1024;
 /// After an accept failed (mostly: out of file descriptors).
@@ -84,7 +87,7 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = acceptor else { return speak(stream, router, watcher).await };
-    match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+    match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => speak(stream, router, watcher).await,
         Ok(Err(error)) => tracing::debug!(%caller, %error, "the TLS handshake failed"),
         Err(_) => tracing::debug!(%caller, "the TLS handshake took too long"),
@@ -96,8 +99,30 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // A caller that breaks off is not our error.
     let _ = watcher.watch(connection).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_idles_as_long_as_api_servers_keep_it_still_answers() {
+        let (mut caller, served) = tokio::io::duplex(4096);
+        let graceful = GracefulShutdown::new();
+        let router = Router::new().route("/", axum::routing::get(async || "ok"));
+        tokio::spawn(speak(served, router, graceful.watcher()));
+        for _ in 0..2 {
+            caller.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut answer = vec![0; 4096];
+            let length = caller.read(&mut answer).await.unwrap();
+            assert!(answer.get(..length).unwrap().starts_with(b"HTTP/1.1 200"));
+            tokio::time::sleep(Duration::from_secs(90)).await;
+        }
+    }
 }

@@ -30,6 +30,10 @@ pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
 const BYTES_IN_FLIGHT: usize = 8 * BODY_LIMIT;
 /// What an API server waits for when it does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is given to a caller to send its body: API servers send at once, and a slow caller must not hold room for long.
+const BODY_WITHIN: Duration = Duration::from_secs(2);
+/// The API server's clock starts before ours and ends sooner than it says: our own answer must still reach it.
+const MARGIN: Duration = Duration::from_millis(300);
 /// Larger reviews are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
 
@@ -58,6 +62,9 @@ pub enum JudgeError {
     /// The body is not a review.
     #[error("{0}")]
     BadRequest(String),
+    /// What the answer depends on is not known yet.
+    #[error("{0}")]
+    NotReady(String),
 }
 
 struct Webhook {
@@ -93,17 +100,23 @@ async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest)
 
 impl Webhook {
     async fn answer(&self, endpoint: Endpoint, request: HttpRequest) -> Result<Vec<u8>, Failure> {
-        let (body, _room) = self.read(request).await?;
+        let (body, room) = self.read(request).await?;
         let size = body.len();
         let judging = Arc::clone(&self.judge).judge(endpoint, body);
         let judged = if size > LARGE {
             let runtime = tokio::runtime::Handle::current();
-            let judged = tokio::task::spawn_blocking(move || runtime.block_on(judging)).await;
+            // The room is held for as long as the body is, also when nobody waits for the answer any more.
+            let judged = tokio::task::spawn_blocking(move || (runtime.block_on(judging), room).0).await;
             judged.map_err(|_| Failure::Panic)?
         } else {
-            judging.await
+            let judged = judging.await;
+            drop(room);
+            judged
         };
-        let Judgement { uid, answer } = judged.map_err(|error| Failure::BadRequest(error.to_string()))?;
+        let Judgement { uid, answer } = judged.map_err(|error| match error {
+            JudgeError::BadRequest(message) => Failure::BadRequest(message),
+            JudgeError::NotReady(message) => Failure::NotReady(message),
+        })?;
         review::write(&uid, &answer).map_err(|_| Failure::Panic)
     }
 
@@ -119,7 +132,8 @@ impl Webhook {
         let room = Arc::clone(&self.capacity).acquire_many_owned(permits).await;
         let room = room.map_err(|_| Failure::TooLate)?;
         let body: Body = request.into_body();
-        match Limited::new(body, length.max(1)).collect().await {
+        let read = tokio::time::timeout(BODY_WITHIN, Limited::new(body, length.max(1)).collect()).await;
+        match read.map_err(|_| Failure::TooLate)? {
             Ok(body) => Ok((body.to_bytes(), room)),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
             Err(error) => Err(Failure::BadRequest(format!("the body broke off: {error}"))),
@@ -133,6 +147,7 @@ enum Failure {
     BadRequest(String),
     TooLarge,
     TooLate,
+    NotReady(String),
     Panic,
 }
 
@@ -144,6 +159,7 @@ impl IntoResponse for Failure {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
             }
             Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
+            Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "the review could not be judged".to_owned()),
         };
         tracing::warn!(status = status.as_u16(), message, "a review was not answered");
@@ -151,11 +167,12 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The time that the API server gives, `?timeout=3s`; never more than its own default.
+/// When to answer at the latest: the time that the API server gives (`?timeout=3s`), less what its answer needs to arrive.
 fn timeout_of(query: &str) -> Duration {
     let given = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let seconds = given.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
-    seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.clamp(1, 30)))
+    let given = seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    given.clamp(Duration::from_secs(1), DEFAULT_TIMEOUT) - MARGIN
 }
 
 #[cfg(test)]

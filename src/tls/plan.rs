@@ -148,6 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_that_was_replaced_without_the_former_one_is_served_as_soon_as_it_is_published() {
+        let (old, new) = (Authority::generate(now()).unwrap(), Authority::generate(now()).unwrap());
+        let (chain, renew_at) = chain(&old);
+        let published = [new.bundle.clone()];
+        let seen = Seen {
+            authority: Some(&new),
+            published: &published,
+            published_since: Some(now()),
+            chain,
+            renew_at,
+            name: NAME,
+        };
+        assert_eq!(seen.step(now()), Step::Serve);
+    }
+
+    #[test]
     fn a_bundle_that_somebody_emptied_is_published_again() {
         let authority = Authority::generate(now()).unwrap();
         let (chain, renew_at) = chain(&authority);

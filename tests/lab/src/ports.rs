@@ -22,9 +22,10 @@ pub struct Port {
 impl Port {
     /// Reserves a free port.
     pub fn reserve() -> Result<Self> {
-        let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
-        for step in 0..COUNT {
-            let number = FIRST + (start + step * 7) % COUNT;
+        let start = u64::from(std::process::id());
+        for step in 0..u64::from(COUNT) {
+            let offset = (start + step * 7) % u64::from(COUNT);
+            let number = FIRST + u16::try_from(offset).unwrap_or(0);
             let Ok(guard) = TcpListener::bind((GUARD, number)) else { continue };
             if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
                 return Ok(Self { number, _guard: guard });

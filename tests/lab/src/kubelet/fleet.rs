@@ -69,6 +69,8 @@ struct Machines {
     /// Instance id to node name, and the machine's own task.
     tasks: BTreeMap<String, AbortHandle>,
     names: BTreeMap<String, String>,
+    /// Instances that are gone for good.
+    off: BTreeSet<String>,
     /// Every bound pod by uid: the sender keeps its life going.
     pods: BTreeMap<String, Bound>,
 }
@@ -112,7 +114,9 @@ async fn run(query: Query, client: Client, mut changed: watch::Receiver<u64>, bo
                                 tasks.spawn(boot(query.clone(), instance, Arc::clone(&boots), registered));
                             machines.tasks.insert(id, task);
                         }
-                        "shutting-down" | "terminated" | "stopping" | "stopped" if known => {
+                        "shutting-down" | "terminated" | "stopping" | "stopped"
+                            if known && !machines.off.contains(&instance.id) =>
+                        {
                             machines.switch_off(&instance.id);
                             note(&boots, &instance.id, Boot::Off);
                         }
@@ -120,6 +124,8 @@ async fn run(query: Query, client: Client, mut changed: watch::Receiver<u64>, bo
                     }
                 }
             }
+            // An instance may be terminated between its machine's registration and its being heard of here.
+            Event::Registered(id, _) if machines.off.contains(&id) => {}
             Event::Registered(id, machine) => machines.switch_on(&mut tasks, id, machine),
             Event::Pod(event) => match *event {
                 watcher::Event::Delete(pod) => machines.forget(&pod),
@@ -187,6 +193,7 @@ impl Machines {
         if let Some(task) = self.tasks.get(id) {
             task.abort();
         }
+        self.off.insert(id.to_owned());
         let Some(name) = self.names.remove(id) else { return };
         self.on.remove(&name);
         for bound in self.pods.values().filter(|bound| bound.node() == name) {
