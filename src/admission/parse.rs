@@ -1,5 +1,6 @@
 //! Reading the objects of a review, and naming them in messages.
 
+use crate::model::text::Excerpt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -53,13 +54,14 @@ pub(super) fn object_name(review: &Review<'_>, metadata: Option<&Metadata<'_>>) 
     let of_object = metadata.map(|metadata| &*metadata.name).filter(|name| !name.is_empty());
     let generated = || match metadata.map(|metadata| &*metadata.generate_name) {
         None | Some("") => "(no name)".to_owned(),
-        Some(prefix) => format!("{prefix}*"),
+        Some(prefix) => format!("{}*", Excerpt(prefix)),
     };
     let given = Some(&*review.name).filter(|name| !name.is_empty()).or(of_object);
-    let name = given.map_or_else(generated, str::to_owned);
+    // Admission sees names before the API server has judged them: a long one must not be repeated with every reason.
+    let name = given.map_or_else(generated, |name| Excerpt(name).to_string());
     let noun = review.kind.noun();
     if review.kind.is_namespaced() && !review.namespace.is_empty() {
-        format!("{noun} {}/{name}", review.namespace)
+        format!("{noun} {}/{name}", Excerpt(&review.namespace))
     } else {
         format!("{noun} {name}")
     }

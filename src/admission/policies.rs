@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::owned::OwnedTaints;
 use crate::api::{conditions, ec2nodeclass, nodepool, workload_type as api};
-use crate::model::workload_type::{Policy, Pool, Published, WorkloadType};
+use crate::model::workload_type::{self, Fleet, Policy, Pool, Published, WorkloadType};
 
 /// For how long pods that were made by the policy before the current one are admitted: replicas learn of a change at different moments, and
 /// a pod may be changed by one and judged by another.
@@ -125,8 +125,14 @@ impl Policies {
         let mut owned = OwnedTaints::default();
         let mut by_type = BTreeMap::new();
         let mut types = BTreeMap::new();
+        let specs =
+            inventory.types.iter().map(|(name, object)| (name.clone(), object.spec.clone())).collect();
+        let fleet = Fleet { types: &specs, pools: &inventory.pools, nodes: &[] };
         for (name, object) in inventory.types {
-            for taint in object.published.owned.keys() {
+            // What the pools say counts at once: a type that was made anew has no status until the controller has looked at it.
+            for taint in
+                object.published.owned.keys().chain(workload_type::derive(&object.spec, &fleet).owned.keys())
+            {
                 owned.insert(taint, &name);
             }
             by_type.insert(name.clone(), object.policy(self.by_type.get(&name), now));

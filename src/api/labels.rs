@@ -9,6 +9,8 @@
 pub const KARPENTER_GROUP: &str = "karpenter.sh";
 /// The API group of Karpenter's EC2NodeClass, and the domain of the labels that describe instance types.
 pub const KARPENTER_AWS_GROUP: &str = "karpenter.k8s.aws";
+/// How the keys of Treenail's own labels begin.
+pub const OWN_PREFIX: &str = "treenail.dev/";
 /// The API group of Treenail's own kinds, and the domain of the labels that namespaces and pods carry.
 pub const TREENAIL_GROUP: &str = "treenail.dev";
 

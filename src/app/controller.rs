@@ -5,15 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::supervisor::Supervisor;
-use super::{cluster_facts, follow_typed};
+use super::{cluster_facts, follow_namespaces, follow_typed};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels::KARPENTER_LEASE;
 use crate::api::nodeclaim::NodeClaim;
@@ -22,7 +19,7 @@ use crate::api::workload_type::WorkloadType;
 use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
-use crate::cluster::cache::{Cache, part};
+use crate::cluster::cache::Cache;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers::node_class::NodeClassController;
@@ -195,12 +192,7 @@ impl Caches {
             node_claims: Cache::new("NodeClaim"),
             node_classes: Cache::new("EC2NodeClass"),
         };
-        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        let labels = part(|object: PartialObjectMeta<Namespace>| object.metadata.labels.unwrap_or_default());
-        supervisor.spawn(
-            "namespace watch",
-            caches.namespaces.clone().follow(namespaces, watcher::Config::default(), labels),
-        );
+        follow_namespaces(supervisor, client, &caches.namespaces);
         follow_typed(supervisor, "workload type watch", client, &caches.workload_types);
         follow_typed(supervisor, "node pool watch", client, &caches.node_pools);
         follow_typed(supervisor, "node claim watch", client, &caches.node_claims);

@@ -9,17 +9,16 @@ use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher;
+use kube::api::Api;
 use tokio::net::TcpListener;
 
-use super::follow_typed;
 use super::supervisor::Supervisor;
+use super::{follow_namespaces, follow_typed};
 use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
-use crate::cluster::cache::{Cache, part};
+use crate::cluster::cache::Cache;
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, SystemClock};
@@ -106,13 +105,7 @@ impl Caches {
     }
 
     fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
-        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        let labels =
-            part(|namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default());
-        supervisor.spawn(
-            "namespace watch",
-            self.namespaces.clone().follow(namespaces, watcher::Config::default(), labels),
-        );
+        follow_namespaces(supervisor, client, &self.namespaces);
         follow_typed(supervisor, "workload type watch", client, &self.workload_types);
         follow_typed(supervisor, "node pool watch", client, &self.node_pools);
         follow_typed(supervisor, "node class watch", client, &self.node_classes);

@@ -15,6 +15,7 @@ use crate::admission::policies::Policies;
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
 use crate::cluster::cache::Cache;
+use crate::model::text::Excerpt;
 use crate::ports::clock::Clock;
 
 /// The labels of a namespace.
@@ -45,7 +46,8 @@ impl PolicyJudge {
 
     /// A pod may follow its namespace by milliseconds, faster than the watch does.
     async fn labels(&self, namespace: &str) -> Option<Arc<Labels>> {
-        if namespace.is_empty() {
+        // Whoever speaks to the port chooses this text; only a name may become part of a request to the API server.
+        if !is_dns_label(namespace) {
             return None;
         }
         match self.namespaces.get("", namespace) {
@@ -82,6 +84,16 @@ impl Judge for PolicyJudge {
     }
 }
 
+/// Whether the text can be the name of a namespace (RFC 1123).
+fn is_dns_label(text: &str) -> bool {
+    let is_inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    let bytes = text.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(is_inner)
+        && bytes.first() != Some(&b'-')
+        && bytes.last() != Some(&b'-')
+}
+
 fn describe(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", describe(source)),
@@ -98,11 +110,15 @@ fn answer(verdict: Verdict) -> Answer {
 /// One line a refusal, for whoever is asked about it: the codes, never the object.
 fn record(endpoint: Endpoint, review: &Review<'_>, verdict: &Verdict) {
     if verdict.is_allowed() {
-        tracing::debug!(uid = %review.uid, ?endpoint, namespace = %review.namespace, name = %review.name, "admitted");
+        tracing::debug!(uid = %Excerpt(&review.uid), ?endpoint, name = %Excerpt(&review.name), "admitted");
     } else {
         tracing::info!(
-            uid = %review.uid, ?endpoint, kind = review.kind.noun(), namespace = %review.namespace, name = %review.name,
-            user = %review.user.name, dry_run = review.dry_run, codes = verdict.codes().join(","), "refused"
+            uid = %Excerpt(&review.uid), ?endpoint, kind = review.kind.noun(), dry_run = review.dry_run,
+            namespace = %Excerpt(&review.namespace), name = %Excerpt(&review.name),
+            user = %Excerpt(&review.user.name), codes = verdict.codes().join(","), "refused"
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,11 @@ impl Seen<'_> {
             return Step::Publish;
         }
         let is_ours = trusts(signing(&authority.bundle), &self.chain, self.name, now);
+        if !is_ours && !self.published.is_empty() && !self.is_trusted(now) {
+            // The former authority is not vouched for any more (its Secret was deleted, say): waiting would only prolong the
+            // outage.
+            return Step::Serve;
+        }
         let due =
             if is_ours { self.renew_at } else { self.published_since.map(|since| since + TAKEN_UP_AFTER) };
         match due {

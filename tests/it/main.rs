@@ -4,6 +4,7 @@
 mod architecture;
 mod attacks;
 mod crds;
+mod demo;
 mod legitimate;
 mod manifests;
 mod support;

@@ -15,14 +15,14 @@ use treenail_lab::process::Process;
 use treenail_lab::treenail::{Treenail, WebhookReplica};
 use treenail_lab::{Lab, User};
 
-use super::cluster::{administrator, apply, eventually, namespace, soon};
+use super::cluster::{administrator, alice, empower_alice, eventually, namespace, soon};
 
 /// A cluster with Treenail and two workload types, `application` and `monitoring`.
 pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) balancer: Balancer,
     pub(crate) treenail: Treenail,
-    webhook: WebhookReplica,
+    pub(crate) webhook: WebhookReplica,
     controller: Process,
 }
 
@@ -98,8 +98,11 @@ impl World {
             "spec": { "containers": [{ "name": "app", "image": "app" }], "tolerations": [{ "operator": "Exists" }] },
         }))?;
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-        soon("the webhook judges", async || pods.create(&dry_run, &pod).await.err()).await?;
-        // Alice may do nothing yet, so the guard is asked through the administrator's impersonation of a stranger.
+        soon("the webhook judges", async || {
+            let error = pods.create(&dry_run, &pod).await.err()?.to_string();
+            error.contains("ForeignToleration").then_some(())
+        })
+        .await?;
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "nobody" }, "target": { "name": "n" } });
         let (kubectl, binding) = (lab.kubectl(&User::administrator())?, binding.to_string());
         soon("the policies judge", async || {
@@ -108,10 +111,15 @@ impl World {
             refused.stderr.contains("BindingNotAllowed").then_some(())
         })
         .await?;
-        let guarded = "apiVersion: v1\nkind: Namespace\nmetadata: {name: probe-guard, labels: {treenail.dev/workload-type: nosuch}}\n";
+        // Alice may create namespaces, and nothing else yet.
+        empower_alice(lab, &[]).await;
+        let labels = json!({ "treenail.dev/workload-type": "application" });
+        let guarded = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "probe-guard", "labels": labels } });
+        let (alice, guarded) = (lab.kubectl(&alice())?, guarded.to_string());
         soon("the namespace guard judges", async || {
-            let outcome = apply(lab, &User::administrator(), guarded).await;
-            (!outcome.success).then_some(())
+            let outcome =
+                alice.run_with_input(&["create", "--dry-run=server", "-f", "-"], &guarded).await.ok()?;
+            outcome.stderr.contains("TypeNotGranted").then_some(())
         })
         .await
     }
