@@ -64,12 +64,22 @@ format-check:
 lint: ## clippy, warnings are errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
+TABLES := src/cloud/ec2/tables/generate.py
+
+.PHONY: gen
+gen: ## write the generated files (tables from the catalogue in the folder TREENAIL_DATA)
+	$(TABLES)
+
+.PHONY: gen-check
+gen-check: ## fail if a generated file is not current
+	@$(TABLES) --check
+
 .PHONY: doc
 doc: ## build the API documentation, warnings are errors
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 
 .PHONY: ci
-ci: prerequisites format-check ## what decides whether a change lands
+ci: prerequisites format-check gen-check ## what decides whether a change lands
 	@$(MAKE) --jobs 2 lab lint
 	@$(MAKE) doc test
 

@@ -2,3 +2,5 @@
 #![cfg(test)]
 
 mod architecture;
+#[cfg(feature = "ec2")]
+mod ec2_wire;

@@ -58,6 +58,7 @@ pub struct Override {
     pub price: Price,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn as_text<S: serde::Serializer>(price: &Price, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(price)
 }

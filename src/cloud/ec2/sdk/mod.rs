@@ -54,6 +54,7 @@ impl Sdk {
     }
 
     /// Clients with this configuration; its time limits are replaced.
+    #[expect(clippy::missing_panics_doc, reason = "the name is one that the SDK takes")]
     pub fn new(config: &SdkConfig) -> Result<Self, NoRegion> {
         let region = config.region().ok_or(NoRegion)?.to_string();
         let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
