@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
+
 pub mod cache;
 pub mod catalog;
 mod claim;
@@ -53,7 +55,10 @@ pub struct Ec2<A> {
     api: A,
     clock: Arc<dyn Clock>,
     region: Region,
-    catalog: Answers<(), Arc<Catalog>>,
+    /// The catalogue that the first caller read, all others waiting for it.
+    first_catalog: OnceCell<Arc<Catalog>>,
+    /// The one that was read last, once that is another.
+    newer_catalog: Mutex<Option<Arc<Catalog>>>,
     parameters: Answers<String, Option<String>>,
     profiles: Answers<(String, Option<String>), String>,
     unavailable: Unavailable,
@@ -88,7 +93,8 @@ impl<A: Api> Ec2<A> {
             api,
             clock,
             region: Region { name: region.to_owned(), prices: Prices::of_region(region), assumptions },
-            catalog: Answers::lasting(cache::INSTANCE_TYPES),
+            first_catalog: OnceCell::new(),
+            newer_catalog: Mutex::default(),
             parameters: Answers::lasting(cache::PARAMETERS),
             profiles: Answers::lasting(cache::INSTANCE_PROFILES),
             unavailable: Unavailable::default(),
@@ -113,13 +119,26 @@ impl<A: Api> Ec2<A> {
         })
     }
 
+    /// Reads the instance types anew; to be called every [`cache::INSTANCE_TYPES`]. Nobody waits for it, and what was known before
+    /// stands until the new is there. Whoever needs the types first reads them without this.
+    pub async fn refresh(&self) -> Result<(), CloudError> {
+        let catalog = self.read_catalog().await?;
+        *self.newer_catalog.lock().unwrap_or_else(PoisonError::into_inner) = Some(catalog);
+        Ok(())
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>, CloudError> {
-        let read = async {
-            let (types, zones) = tokio::try_join!(self.api.instance_types(), self.api.type_zones())?;
-            Ok(Arc::new(Catalog::new(types, zones)))
-        };
-        let answer = self.catalog.get(&(), self.clock.now(), read).await;
-        answer.map_err(|error: errors::ApiError| error.on("read the instance types"))
+        let newer = self.newer_catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match newer {
+            Some(newer) => Ok(newer),
+            None => self.first_catalog.get_or_try_init(|| self.read_catalog()).await.cloned(),
+        }
+    }
+
+    async fn read_catalog(&self) -> Result<Arc<Catalog>, CloudError> {
+        let read = tokio::try_join!(self.api.instance_types(), self.api.type_zones());
+        let (types, zones) = read.map_err(|error| error.on("read the instance types"))?;
+        Ok(Arc::new(Catalog::new(types, zones)))
     }
 
     /// The types of a class, and what they were computed from.
@@ -206,6 +225,9 @@ impl<A: Api> Ec2<A> {
         let name = class.metadata.name.as_deref().unwrap_or_default();
         let action = format!("release class {name}");
         self.types.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(wanted) = profile::wanted(class, &cluster.name, &self.region.name) {
+            self.profiles.forget(|(name, _)| *name == wanted.profile.name);
+        }
         self.templates.release(&self.api, &cluster.name, name, &action).await?;
         profile::release(&self.api, &profile::path(class, &cluster.name, &self.region.name), &action).await
     }

@@ -108,7 +108,11 @@ impl World {
     }
 
     async fn launch(&self, uid: &str, attempt: u32) -> Result<Launched, CloudError> {
-        let request = LaunchRequest {
+        CloudProvider::launch(&self.ec2, self.request(uid, attempt)).await
+    }
+
+    fn request<'a>(&'a self, uid: &'a str, attempt: u32) -> LaunchRequest<'a> {
+        LaunchRequest {
             claim: ClaimIdentity { name: "application-x7k2q", uid, attempt },
             pool: "application",
             class: &self.class,
@@ -118,8 +122,7 @@ impl World {
             taints: &self.taints,
             startup_taints: &[],
             cluster: &self.cluster,
-        };
-        CloudProvider::launch(&self.ec2, request).await
+        }
     }
 
     fn fake(&self) -> &Fake {

@@ -7,8 +7,8 @@ use super::*;
 fn the_catalogue_is_complete_priced_and_labelled_as_published() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
-        let class = resolved(&ec2, &cluster, class("catalogue", json!({}))).await;
+        let cluster = cluster(lab, ec2).await;
+        let class = resolved(ec2, &cluster, class("catalogue", json!({}))).await;
         let types = ec2.instance_types(&class).await.unwrap();
         assert!(types.len() > 1300, "{}", types.len());
         let priced = |name: &str| {

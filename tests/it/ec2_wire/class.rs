@@ -6,9 +6,9 @@ use super::*;
 fn a_class_is_resolved_by_tags_alias_and_role() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
+        let cluster = cluster(lab, ec2).await;
         assert_eq!(cluster.service_cidr, "172.20.0.0/16");
-        let class = resolved(&ec2, &cluster, class("resolved", json!({}))).await;
+        let class = resolved(ec2, &cluster, class("resolved", json!({}))).await;
         let status = class.status.as_ref().unwrap();
         let zones: BTreeSet<_> = status.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
         assert_eq!(zones, BTreeSet::from(["us-east-1a", "us-east-1b", "us-east-1c"]));
@@ -24,8 +24,10 @@ fn a_class_is_resolved_by_tags_alias_and_role() {
             "subnetSelectorTerms": [{ "id": status.subnets[0].id }],
             "securityGroupSelectorTerms": [{ "name": status.security_groups[0].name }],
         });
-        let again =
-            resolved(&provider(lab).await, &cluster, self::class("resolved", by_id)).await.status.unwrap();
+        let again = resolved(&new_provider(lab).await, &cluster, self::class("resolved", by_id))
+            .await
+            .status
+            .unwrap();
         assert_eq!(again.subnets, status.subnets[..1]);
         assert_eq!(again.security_groups, status.security_groups);
         assert_eq!(again.instance_profile, status.instance_profile);
@@ -48,7 +50,7 @@ fn a_class_is_resolved_by_tags_alias_and_role() {
 fn a_class_decides_disks_metadata_and_monitoring_of_its_instances() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
+        let cluster = cluster(lab, ec2).await;
         let changes = json!({
             "blockDeviceMappings": [{ "deviceName": "/dev/xvda", "ebs": { "volumeSize": "40Gi", "volumeType": "gp3", "iops": 4000 } }],
             "metadataOptions": { "httpPutResponseHopLimit": 2 },
@@ -56,10 +58,10 @@ fn a_class_decides_disks_metadata_and_monitoring_of_its_instances() {
             "associatePublicIPAddress": false,
             "kubelet": { "maxPods": 20, "kubeReserved": { "memory": "1Gi" } },
         });
-        let class = resolved(&ec2, &cluster, class("shaped", changes)).await;
+        let class = resolved(ec2, &cluster, class("shaped", changes)).await;
         let requirements = requirements(&[(labels::INSTANCE_TYPE, &["m5a.large"])]);
         let claim = Claim { uid: "uid-shaped", class: &class, cluster: &cluster, requirements };
-        let launched = claim.launch(&ec2).await.unwrap();
+        let launched = claim.launch(ec2).await.unwrap();
         let call = calls_with_token(lab, "uid-shaped-0").remove(0);
         let name = &call.parameters["LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName"];
         let created = lab.front().calls().into_iter().find(|call| {
@@ -102,7 +104,7 @@ fn a_class_decides_disks_metadata_and_monitoring_of_its_instances() {
         for name in ["cpu", "memory", "pods"] {
             assert_eq!(launched.allocatable.amount(name), allocatable.amount(name), "{name}");
         }
-        until_gone(&ec2, &launched).await;
+        until_gone(ec2, &launched).await;
         ec2.release_class(&class, &cluster).await.unwrap();
     });
 }

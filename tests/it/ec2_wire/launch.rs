@@ -6,8 +6,8 @@ use super::*;
 fn a_claim_becomes_a_node_with_its_taints_and_labels_and_goes_again() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
-        let class = resolved(&ec2, &cluster, class("launched", json!({}))).await;
+        let cluster = cluster(lab, ec2).await;
+        let class = resolved(ec2, &cluster, class("launched", json!({}))).await;
         let claim = Claim {
             uid: "uid-launched",
             class: &class,
@@ -18,12 +18,12 @@ fn a_claim_becomes_a_node_with_its_taints_and_labels_and_goes_again() {
                 (labels::ZONE, &["us-east-1b"]),
             ]),
         };
-        let launched = claim.launch(&ec2).await.unwrap();
+        let launched = claim.launch(ec2).await.unwrap();
         assert_eq!((launched.instance_type.as_str(), launched.zone.as_str()), ("c7i.xlarge", "us-east-1b"));
         assert_eq!(launched.image_id, "ami-0a1b2c3d4e5f60001");
 
         // A process that knows nothing repeats the launch.
-        let repeated = claim.launch(&provider(lab).await).await.unwrap();
+        let repeated = claim.launch(&new_provider(lab).await).await.unwrap();
         assert_eq!(repeated, launched);
         let calls = calls_with_token(lab, "uid-launched-0");
         assert_eq!(calls.len(), 2);
@@ -98,7 +98,7 @@ fn a_claim_becomes_a_node_with_its_taints_and_labels_and_goes_again() {
             !ec2.list("another").await.unwrap().iter().any(|other| other.provider_id == launched.provider_id)
         );
 
-        until_gone(&ec2, &launched).await;
+        until_gone(ec2, &launched).await;
         assert!(!is_listed().await);
         assert_eq!(ec2.get(&launched.provider_id).await.unwrap_err().class, ErrorClass::NotFound);
         ec2.release_class(&class, &cluster).await.unwrap();
@@ -109,17 +109,17 @@ fn a_claim_becomes_a_node_with_its_taints_and_labels_and_goes_again() {
 fn a_launch_that_would_ask_for_something_else_after_a_crash_finds_its_instance() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
-        let class = resolved(&ec2, &cluster, class("adopted", json!({}))).await;
+        let cluster = cluster(lab, ec2).await;
+        let class = resolved(ec2, &cluster, class("adopted", json!({}))).await;
         let requirements = |cpus: &[&str]| {
             requirements(&[(labels::INSTANCE_FAMILY, &["c7i"]), (labels::INSTANCE_CPU, cpus)])
         };
         let claim =
             |requirements| Claim { uid: "uid-adopted", class: &class, cluster: &cluster, requirements };
-        let launched = claim(requirements(&["4"])).launch(&ec2).await.unwrap();
-        let adopted = claim(requirements(&["4", "8"])).launch(&provider(lab).await).await.unwrap();
+        let launched = claim(requirements(&["4"])).launch(ec2).await.unwrap();
+        let adopted = claim(requirements(&["4", "8"])).launch(&new_provider(lab).await).await.unwrap();
         assert_eq!(adopted, launched);
-        until_gone(&ec2, &launched).await;
+        until_gone(ec2, &launched).await;
         ec2.release_class(&class, &cluster).await.unwrap();
     });
 }
@@ -128,19 +128,19 @@ fn a_launch_that_would_ask_for_something_else_after_a_crash_finds_its_instance()
 fn a_template_that_was_deleted_is_made_again() {
     on_lab(async |lab| {
         let ec2 = provider(lab).await;
-        let cluster = cluster(lab, &ec2).await;
-        let class = resolved(&ec2, &cluster, class("forgotten", json!({}))).await;
+        let cluster = cluster(lab, ec2).await;
+        let class = resolved(ec2, &cluster, class("forgotten", json!({}))).await;
         let requirements = || requirements(&[(labels::INSTANCE_TYPE, &["m5a.large"])]);
         let claim = |uid| Claim { uid, class: &class, cluster: &cluster, requirements: requirements() };
-        let first = claim("uid-forgotten-1").launch(&ec2).await.unwrap();
+        let first = claim("uid-forgotten-1").launch(ec2).await.unwrap();
         let call = calls_with_token(lab, "uid-forgotten-1-0").remove(0);
         let name = &call.parameters["LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName"];
         assert!(name.starts_with("treenail.dev/"), "{name}");
         lab.ec2().call("DeleteLaunchTemplate", &[("LaunchTemplateName", name)]).await.unwrap();
-        let second = claim("uid-forgotten-2").launch(&ec2).await.unwrap();
+        let second = claim("uid-forgotten-2").launch(ec2).await.unwrap();
         assert_eq!(calls_with_token(lab, "uid-forgotten-2-0").len(), 2);
         for launched in [first, second] {
-            until_gone(&ec2, &launched).await;
+            until_gone(ec2, &launched).await;
         }
         ec2.release_class(&class, &cluster).await.unwrap();
         let left = lab.ec2().call("DescribeLaunchTemplates", &[("MaxResults", "200")]).await.unwrap();

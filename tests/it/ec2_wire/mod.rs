@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::Api;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::labels;
 use treenail::cloud::ec2::Ec2;
@@ -29,8 +30,14 @@ mod catalogue;
 mod class;
 mod launch;
 
-/// A provider as the program builds it, but for where its settings come from.
-async fn provider(lab: &Lab) -> Ec2<Sdk> {
+/// The provider of a process that has run for a while: it has read the instance types.
+async fn provider(lab: &Lab) -> &'static Ec2<Sdk> {
+    static SHARED: OnceCell<Ec2<Sdk>> = OnceCell::const_new();
+    SHARED.get_or_init(|| new_provider(lab)).await
+}
+
+/// A provider as the program builds it, but for where its settings come from; it knows nothing yet.
+async fn new_provider(lab: &Lab) -> Ec2<Sdk> {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))

@@ -6,6 +6,8 @@
 
 mod answers;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::time::Duration;
@@ -118,7 +120,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_subnets()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(SUBNETS_PER_PAGE)
             .into_paginator()
             .items()
@@ -131,7 +133,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_security_groups()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(PER_PAGE)
             .into_paginator()
             .items()
@@ -212,7 +214,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_launch_templates()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(TEMPLATES_PER_PAGE)
             .into_paginator()
             .items()
@@ -241,7 +243,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_instances()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .filters(requests::filter(&Filter::new("instance-state-name", not_terminated)))
             .max_results(PER_PAGE)
             .into_paginator()

@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::cloud::ec2::fake::refusal;
 use crate::cloud::ec2::launch::TOKEN_TAG;
 use crate::ports::cloud::InstanceState;
 
@@ -150,6 +151,66 @@ async fn types_with_different_limits_of_pods_or_images_have_templates_of_their_o
 }
 
 #[tokio::test]
+async fn what_is_offered_is_in_order_of_price_and_no_more_than_sixty_types() {
+    let world = World::new();
+    let (key, types) = world.ec2.types(&world.class).await.unwrap();
+    let mut types = types.to_vec();
+    let prices = |dollars: &str| dollars.parse().unwrap();
+    for (name, a, b) in [("c7i.xlarge", "2", "1"), ("c7i.2xlarge", "1", "1.5")] {
+        let found = types.iter_mut().find(|found| found.name == name).unwrap();
+        (found.offerings[0].price, found.offerings[1].price) = (prices(a), prices(b));
+    }
+    let inputs = launch::Inputs {
+        catalog: &key.catalog,
+        assumptions: Assumptions::default(),
+        shape: &key.shape,
+        types: &types,
+        unavailable: &key.unavailable,
+    };
+    let launch = launch::build(inputs, &world.request("uid-1", 0)).unwrap();
+    let offered = launch.request.configs[0].overrides.iter();
+    let offered: Vec<_> = offered.map(|choice| format!("{}/{}", choice.instance_type, choice.zone)).collect();
+    assert_eq!(
+        offered,
+        [
+            "c7i.2xlarge/us-east-1a",
+            "c7i.xlarge/us-east-1b",
+            "c7i.2xlarge/us-east-1b",
+            "c7i.xlarge/us-east-1a"
+        ]
+    );
+
+    let world = World::new().requires([Requirement::one_of(labels::ZONE, ["us-east-1a"])]);
+    let table = include_str!("../tables/prices_us_east_1.txt").lines();
+    let names = table
+        .filter_map(|row| row.split(' ').next())
+        .filter(|name| name.starts_with('m') && !name.contains("metal"));
+    world.fake().account().types = names.map(|name| type_facts(name, 4, 16)).collect();
+    assert!(world.fake().account().types.len() > 60);
+    world.launch("uid-1", 0).await.unwrap();
+    assert_eq!(world.offered().len(), 60);
+    let cheapest = world.offered()[0].clone();
+    let of = |name: &str| Prices::of_region("us-east-1").on_demand(name).unwrap();
+    let (cheapest, _) = cheapest.split_once('/').unwrap();
+    assert!(world.fake().account().types.iter().all(|facts| of(cheapest) <= of(&facts.name)));
+}
+
+#[tokio::test]
+async fn adapters_are_attached_and_promised_only_to_claims_that_ask_for_them() {
+    let efa = "vpc.amazonaws.com/efa";
+    let launch = async |world: World| {
+        world.fake().account().types[1].efa_interfaces = 2;
+        let size = [Requirement::one_of(labels::INSTANCE_TYPE, ["c7i.2xlarge"])];
+        let world = world.requires(size);
+        let launched = world.launch("uid-1", 0).await.unwrap();
+        let attached = world.fake().account().templates.values().next().unwrap().efa_interfaces;
+        (attached, launched.capacity.amount(efa).units(), launched.allocatable.amount(efa).units())
+    };
+    assert_eq!(launch(World::new()).await, (0, 0, 0));
+    assert_eq!(launch(World::new().requests(efa, "1")).await, (2, 2, 2));
+}
+
+#[tokio::test]
 async fn exotic_and_metal_types_are_for_claims_that_leave_nothing_else() {
     let check = async |requirements: Vec<Requirement>, requests: Option<&str>, expected: &[&str]| {
         let mut world = World::new().requires(requirements);
@@ -164,6 +225,16 @@ async fn exotic_and_metal_types_are_for_claims_that_leave_nothing_else() {
     check(vec![zone()], Some("nvidia.com/gpu"), &["g4dn.xlarge/b"]).await;
     let metal = Requirement::one_of(labels::INSTANCE_SIZE, ["metal-24xl"]);
     check(vec![zone(), metal], None, &["c7i.metal-24xl/b"]).await;
+    // A claim that wants choice gets all of it.
+    let choice = Requirement::exists(labels::INSTANCE_TYPE).with_min_values(5);
+    let all = ["m5a.large/b", "c7i.xlarge/b", "c7i.2xlarge/b", "c7i.metal-24xl/b", "g4dn.xlarge/b"];
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let world = World::new().requires([zone(), choice]);
+    world.launch("uid-1", 0).await.unwrap();
+    assert_eq!(sorted(world.offered()), sorted(all.map(str::to_owned).into()));
 }
 
 #[tokio::test]
@@ -268,6 +339,20 @@ async fn an_instance_is_found_until_it_is_gone() {
         assert_eq!(world.ec2.get(&id).await.unwrap_err().class, ErrorClass::NotFound);
         assert_eq!(world.ec2.terminate(&id).await.unwrap_err().class, ErrorClass::NotFound);
     }
+}
+
+#[tokio::test]
+async fn new_types_are_known_after_a_refresh_and_an_outage_takes_none_away() {
+    let world = World::new();
+    let count = async || world.ec2.instance_types(&world.class).await.unwrap().len();
+    assert_eq!(count().await, 5);
+    world.fake().account().types.push(type_facts("c7i.4xlarge", 16, 32));
+    assert_eq!(count().await, 5);
+    world.ec2.refresh().await.unwrap();
+    assert_eq!(count().await, 6);
+    world.fake().account().outage = Some(refusal("DescribeInstanceTypes", "InternalError"));
+    assert_eq!(world.ec2.refresh().await.unwrap_err().class, ErrorClass::Other);
+    assert_eq!(count().await, 6);
 }
 
 #[tokio::test]
