@@ -50,14 +50,6 @@ $(MOTO): $(MOTO_SOURCES) | $(CONTROL_PLANE)
 prerequisites:
 	@tests/lab/build/prerequisites.sh
 
-.PHONY: gen
-gen: ## write the generated files anew
-	cargo run --locked --quiet -- crds --write manifests/crds
-
-.PHONY: gen-check
-gen-check: ## check that the generated files are current
-	cargo run --locked --quiet -- crds --check manifests/crds
-
 .PHONY: format
 format: ## format the sources
 	cargo fmt --all
@@ -72,12 +64,22 @@ format-check:
 lint: ## clippy, warnings are errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
+TABLES := src/cloud/ec2/tables/generate.py
+
+.PHONY: gen
+gen: ## write the generated files (tables from the catalogue in the folder TREENAIL_DATA)
+	$(TABLES)
+
+.PHONY: gen-check
+gen-check: ## fail if a generated file is not current
+	@$(TABLES) --check
+
 .PHONY: doc
 doc: ## build the API documentation, warnings are errors
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 
 .PHONY: ci
-ci: prerequisites format-check ## what decides whether a change lands
+ci: prerequisites format-check gen-check ## what decides whether a change lands
 	@$(MAKE) --jobs 2 lab lint
 	@$(MAKE) doc gen-check test
 

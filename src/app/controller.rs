@@ -25,7 +25,7 @@ use crate::config::ControllerSettings;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
 use crate::controllers::workload_type::WorkloadTypeController;
-use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Check, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
@@ -42,7 +42,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let config =
         kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
     let client = Client::try_from(config.clone()).context("make a client of the API server")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let sdk = Sdk::from_environment().await.context("configure the AWS SDK")?;
     let region = sdk.region().to_owned();

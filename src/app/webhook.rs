@@ -21,7 +21,7 @@ use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
-use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Check, Readiness};
 use crate::server::judge::{Labels, NamespaceLookup, PolicyJudge};
 use crate::server::shutdown::Shutdown;
@@ -42,7 +42,7 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
         probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
     let client =
         Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let caches = Caches::new();
     caches.follow(&mut supervisor, &client);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{Outcome, explain};
-use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::clock::{Clock, WallClock};
 use crate::tls::authority::Authority;
 
 /// Make a certificate authority and a certificate that it signed.
@@ -39,7 +39,7 @@ impl Certs {
             explain(&format!("{} exists; --force replaces it", existing.join(", ")));
             return Ok(Outcome::Refused);
         }
-        let now = SystemClock.now();
+        let now = WallClock.now();
         let authority = Authority::generate(now)?;
         let signed = authority.sign(&self.names, now)?;
         fs::create_dir_all(&self.directory).with_context(|| format!("make {}", self.directory.display()))?;

@@ -5,6 +5,8 @@ mod architecture;
 mod attacks;
 mod crds;
 mod demo;
+#[cfg(feature = "ec2")]
+mod ec2_wire;
 mod legitimate;
 mod manifests;
 mod support;

@@ -11,7 +11,8 @@ use tokio::sync::OnceCell;
 
 use crate::model::instance_type::CapacityType;
 
-/// Types and zones appear a few times a month, and reading them all takes many calls.
+/// How often the instance types are to be read anew: types and zones appear a few times a month, and reading them all takes many
+/// calls.
 pub const INSTANCE_TYPES: Duration = Duration::from_hours(12);
 /// An image that its publisher replaces is picked up within this time. Parameters are read at a few calls a second at most.
 pub const PARAMETERS: Duration = Duration::from_mins(30);
@@ -57,9 +58,9 @@ impl<K: Ord + Clone, V: Clone> Answers<K, V> {
         answer.get_or_try_init(|| ask).await.cloned()
     }
 
-    /// Forgets an answer.
-    pub fn forget(&self, key: &K) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Forgets the answers whose keys are such.
+    pub fn forget(&self, is_stale: impl Fn(&K) -> bool) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| !is_stale(key));
     }
 }
 
@@ -135,7 +136,9 @@ mod tests {
         assert_eq!(get().await, Ok(2));
         clock.advance(Duration::from_secs(1));
         assert_eq!(get().await, Ok(3));
-        answers.forget(&"key");
+        answers.forget(|key| *key == "other");
+        assert_eq!(get().await, Ok(3));
+        answers.forget(|key| *key == "key");
         assert_eq!(get().await, Ok(4));
     }
 

@@ -58,6 +58,7 @@ pub struct Override {
     pub price: Price,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn as_text<S: serde::Serializer>(price: &Price, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(price)
 }
@@ -149,12 +150,11 @@ pub(super) fn build(inputs: Inputs<'_>, request: &LaunchRequest<'_>) -> Result<L
             }
         }
     }
-    // Types are in order of their cheapest offering, their offerings in order of price: across types that is not the order of price.
-    let order = |choice: &Override| (choice.price, choice.instance_type.clone(), choice.zone.clone());
+    // Types come in order of their cheapest offering, and so do the groups; what is in a group does not, where zones differ in price.
     for (_, overrides) in &mut groups {
-        overrides.sort_by_cached_key(order);
+        overrides
+            .sort_by_cached_key(|choice| (choice.price, choice.instance_type.clone(), choice.zone.clone()));
     }
-    groups.sort_by_cached_key(|(_, overrides)| overrides.first().map(order));
 
     let tags = template::tags(
         &request.class.spec.tags,

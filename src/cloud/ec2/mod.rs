@@ -2,18 +2,21 @@
 //!
 //! What is asked for and what answers mean is computed in pure files: `catalog`, `offerings`, `pricing` (what can be bought),
 //! `selection`, `launch`, `template`, `userdata` (what is launched), `errors` (what failures mean). `client` is the trait of the calls,
-//! `sdk` makes them over the network, `cache` remembers. On-demand capacity and AL2023 images only; batching, spot,
+//! `sdk` makes them over the network, `cache` remembers; `claim`, `templates`, `resolve` and `profile` are what takes several calls. On-demand capacity and AL2023 images only; batching, spot,
 //! reservations, placement groups and drift are not built yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::try_join_all;
+use tokio::sync::OnceCell;
 
 pub mod cache;
 pub mod catalog;
+mod claim;
 pub mod client;
 pub mod errors;
+#[cfg(test)]
+mod fake;
 mod instances;
 pub mod launch;
 mod offerings;
@@ -24,6 +27,7 @@ mod resolve;
 pub mod sdk;
 mod selection;
 pub mod template;
+mod templates;
 #[cfg(test)]
 mod tests;
 pub mod userdata;
@@ -31,11 +35,9 @@ pub mod userdata;
 use cache::{Answers, Mark, Unavailable};
 use catalog::{Assumptions, Catalog, Region, Shape};
 use client::{Api, Filter};
-use launch::{FleetAnswer, FleetInstance, FleetRequest, Inputs, Launch};
 use pricing::Prices;
-use template::LaunchTemplate;
+use templates::Templates;
 
-use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::model::InstanceType;
@@ -53,15 +55,20 @@ pub struct Ec2<A> {
     api: A,
     clock: Arc<dyn Clock>,
     region: Region,
-    catalog: Answers<(), Arc<Catalog>>,
+    /// The catalogue that the first caller read, all others waiting for it.
+    first_catalog: OnceCell<Arc<Catalog>>,
+    /// The one that was read last, once that is another.
+    newer_catalog: Mutex<Option<Arc<Catalog>>>,
     parameters: Answers<String, Option<String>>,
     profiles: Answers<(String, Option<String>), String>,
     unavailable: Unavailable,
-    /// Launch templates that exist.
-    templates: Mutex<BTreeSet<String>>,
+    templates: Templates,
     /// The last list of types of each class, by the class's name, and what it was computed from.
-    types: Mutex<BTreeMap<String, (TypesKey, Arc<[InstanceType]>)>>,
+    types: Mutex<BTreeMap<String, TypesOfClass>>,
 }
+
+/// A list of types, and what it was computed from.
+type TypesOfClass = (TypesKey, Arc<[InstanceType]>);
 
 /// What a list of types depends on. Equal keys, equal lists.
 #[derive(Clone, Debug)]
@@ -86,11 +93,12 @@ impl<A: Api> Ec2<A> {
             api,
             clock,
             region: Region { name: region.to_owned(), prices: Prices::of_region(region), assumptions },
-            catalog: Answers::lasting(cache::INSTANCE_TYPES),
+            first_catalog: OnceCell::new(),
+            newer_catalog: Mutex::default(),
             parameters: Answers::lasting(cache::PARAMETERS),
             profiles: Answers::lasting(cache::INSTANCE_PROFILES),
             unavailable: Unavailable::default(),
-            templates: Mutex::default(),
+            templates: Templates::default(),
             types: Mutex::default(),
         }
     }
@@ -111,17 +119,30 @@ impl<A: Api> Ec2<A> {
         })
     }
 
+    /// Reads the instance types anew; to be called every [`cache::INSTANCE_TYPES`]. Nobody waits for it, and what was known before
+    /// stands until the new is there. Whoever needs the types first reads them without this.
+    pub async fn refresh(&self) -> Result<(), CloudError> {
+        let catalog = self.read_catalog().await?;
+        *self.newer_catalog.lock().unwrap_or_else(PoisonError::into_inner) = Some(catalog);
+        Ok(())
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>, CloudError> {
-        let read = async {
-            let (types, zones) = tokio::try_join!(self.api.instance_types(), self.api.type_zones())?;
-            Ok(Arc::new(Catalog::new(types, zones)))
-        };
-        let answer = self.catalog.get(&(), self.clock.now(), read).await;
-        answer.map_err(|error: errors::ApiError| error.on("read the instance types"))
+        let newer = self.newer_catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match newer {
+            Some(newer) => Ok(newer),
+            None => self.first_catalog.get_or_try_init(|| self.read_catalog()).await.cloned(),
+        }
+    }
+
+    async fn read_catalog(&self) -> Result<Arc<Catalog>, CloudError> {
+        let read = tokio::try_join!(self.api.instance_types(), self.api.type_zones());
+        let (types, zones) = read.map_err(|error| error.on("read the instance types"))?;
+        Ok(Arc::new(Catalog::new(types, zones)))
     }
 
     /// The types of a class, and what they were computed from.
-    async fn types(&self, class: &Ec2NodeClass) -> Result<(TypesKey, Arc<[InstanceType]>), CloudError> {
+    async fn types(&self, class: &Ec2NodeClass) -> Result<TypesOfClass, CloudError> {
         let name = class.metadata.name.clone().unwrap_or_default();
         let shape = Shape::read(class).map_err(|problems| {
             let action = format!("read class {name}");
@@ -139,113 +160,6 @@ impl<A: Api> Ec2<A> {
         let types = catalog::instance_types(&key.catalog, &self.region, &key.shape, &key.unavailable);
         known.insert(name, (key.clone(), Arc::clone(&types)));
         Ok((key, types))
-    }
-
-    async fn launch_claim(&self, request: LaunchRequest<'_>) -> Result<Launched, CloudError> {
-        ensure_ready(request.class)?;
-        let (key, types) = self.types(request.class).await?;
-        let inputs = Inputs {
-            catalog: &key.catalog,
-            assumptions: self.region.assumptions,
-            shape: &key.shape,
-            types: &types,
-            unavailable: &key.unavailable,
-        };
-        let launch = launch::build(inputs, &request)?;
-        let answer = match self.create_fleet(&launch).await {
-            Err(Failure::TokenMismatch) => return self.adopt(&request, &types).await,
-            Err(Failure::Cloud(error)) => return Err(error),
-            Ok(answer) => answer,
-        };
-        let now = self.clock.now();
-        for mark in launch::missing_capacity(&launch.request, &answer) {
-            self.unavailable.mark(mark, now);
-        }
-        if answer.errors.iter().any(|error| errors::is_template_gone(&error.code)) {
-            self.forget_templates(&launch.templates);
-        }
-        match answer.instances.first() {
-            Some(instance) => identify(instance, &launch.request, &types, &request),
-            None => Err(launch::no_instance(&answer)),
-        }
-    }
-
-    /// Sends the request, once more if a template that was thought to exist does not.
-    async fn create_fleet(&self, launch: &Launch) -> Result<FleetAnswer, Failure> {
-        let mut is_second_try = false;
-        loop {
-            self.ensure_templates(&launch.templates).await.map_err(Failure::Cloud)?;
-            let error = match self.api.create_fleet(&launch.request).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if error.is_token_mismatch() {
-                return Err(Failure::TokenMismatch);
-            }
-            if !errors::is_template_gone(&error.code) || is_second_try {
-                let is_refusal = error.is_refusal;
-                let mut error = error.on("ask for an instance");
-                if error.class == ErrorClass::NotFound {
-                    // To whoever launches, that would be the instance.
-                    error.class = ErrorClass::Other;
-                }
-                return Err(Failure::Cloud(if is_refusal { error.answered() } else { error }));
-            }
-            self.forget_templates(&launch.templates);
-            is_second_try = true;
-        }
-    }
-
-    /// Creates the templates that are missing. Whoever makes an equal one at the same time makes the same one.
-    async fn ensure_templates(&self, templates: &[LaunchTemplate]) -> Result<(), CloudError> {
-        let missing: BTreeMap<String, &LaunchTemplate> = {
-            let known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-            let named = templates.iter().map(|template| (template.name(), template));
-            named.filter(|(name, _)| !known.contains(name)).collect()
-        };
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let names = Filter::new("launch-template-name", missing.keys().cloned());
-        let found = self.api.launch_templates(&[names]).await;
-        let found = found.map_err(|error| error.on("look for launch templates"))?;
-        let to_create = missing.iter().filter(|(name, _)| !found.contains(name));
-        try_join_all(to_create.map(async |(name, template)| {
-            match self.api.create_launch_template(template).await {
-                Err(error) if !error.is_exists() => Err(error.on(format!("create launch template {name}"))),
-                _ => Ok(()),
-            }
-        }))
-        .await?;
-        self.templates.lock().unwrap_or_else(PoisonError::into_inner).extend(missing.into_keys());
-        Ok(())
-    }
-
-    fn forget_templates(&self, templates: &[LaunchTemplate]) {
-        let mut known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        for template in templates {
-            known.remove(&template.name());
-        }
-    }
-
-    /// Finds the instance of an earlier call for the same claim, whose answer was lost and which asked for something else: prices,
-    /// images or capacity have changed since.
-    async fn adopt(
-        &self,
-        request: &LaunchRequest<'_>,
-        types: &[InstanceType],
-    ) -> Result<Launched, CloudError> {
-        let action = "look for the instance of an earlier launch";
-        // Whatever the attempt: a claim has one instance.
-        let token = Filter::tag(launch::TOKEN_TAG, &format!("{}-*", request.claim.uid));
-        let mut found = self.api.instances(&[token]).await.map_err(|error| error.on(action))?;
-        found.sort_by(|a, b| (a.launched_at, &a.provider_id).cmp(&(b.launched_at, &b.provider_id)));
-        let Some(instance) = found.into_iter().next() else {
-            let message = "EC2 remembers the launch, and shows no instance of it; it may appear in a moment";
-            return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message));
-        };
-        let instance_type = find_type(types, &instance.instance_type, action)?;
-        Ok(launch::launched(instance_type, instance.provider_id, &instance.zone, &instance.image_id, request))
     }
 
     async fn find(&self, id: &ProviderId) -> Result<Instance, CloudError> {
@@ -310,77 +224,13 @@ impl<A: Api> Ec2<A> {
     async fn release(&self, class: &Ec2NodeClass, cluster: &ClusterFacts) -> Result<(), CloudError> {
         let name = class.metadata.name.as_deref().unwrap_or_default();
         let action = format!("release class {name}");
-        let filters = [
-            Filter::tag(labels::CLUSTER_NAME_TAG, &cluster.name),
-            Filter::tag(labels::EC2NODECLASS_TAG, name),
-        ];
-        let found = self.api.launch_templates(&filters).await.map_err(|error| error.on(&action))?;
-        for template in found.into_iter().filter(|name| name.starts_with(template::NAME_PREFIX)) {
-            profile::gone(self.api.delete_launch_template(&template).await)
-                .map_err(|error| error.on(&action))?;
-            self.templates.lock().unwrap_or_else(PoisonError::into_inner).remove(&template);
-        }
         self.types.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(wanted) = profile::wanted(class, &cluster.name, &self.region.name) {
+            self.profiles.forget(|(name, _)| *name == wanted.profile.name);
+        }
+        self.templates.release(&self.api, &cluster.name, name, &action).await?;
         profile::release(&self.api, &profile::path(class, &cluster.name, &self.region.name), &action).await
     }
-}
-
-/// Why a fleet request came to nothing.
-enum Failure {
-    TokenMismatch,
-    Cloud(CloudError),
-}
-
-/// A class may be launched from once its conditions say so, for what it is now.
-fn ensure_ready(class: &Ec2NodeClass) -> Result<(), CloudError> {
-    let name = class.metadata.name.as_deref().unwrap_or_default();
-    let conditions = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions::find(conditions, conditions::READY);
-    let refuse = |class, reason, message: String| {
-        Err(CloudError::new(class, reason, format!("use class {name}"), message))
-    };
-    match ready {
-        Some(ready) if class.metadata.generation != ready.observed_generation => refuse(
-            ErrorClass::Other,
-            "NodeClassReadinessUnknown",
-            "it was changed, and is not looked at yet".to_owned(),
-        ),
-        Some(ready) if ready.status == ConditionStatus::True => Ok(()),
-        Some(ready) if ready.status == ConditionStatus::False => {
-            refuse(ErrorClass::NotReady, "NodeClassNotReady", format!("it is not ready: {}", ready.message))
-        }
-        _ => refuse(ErrorClass::Other, "NodeClassReadinessUnknown", "it is not looked at yet".to_owned()),
-    }
-}
-
-/// The instance of an answer, with what the answer leaves out taken from the request.
-fn identify(
-    instance: &FleetInstance,
-    fleet: &FleetRequest,
-    types: &[InstanceType],
-    request: &LaunchRequest<'_>,
-) -> Result<Launched, CloudError> {
-    let chosen =
-        fleet.find(instance.instance_type.as_deref(), instance.zone.as_deref(), instance.subnet.as_deref());
-    let choice = chosen.ok_or_else(|| {
-        let message = format!("EC2 launched {} as something that was not asked for", instance.id);
-        CloudError::new(ErrorClass::Other, "LaunchInDoubt", "read the fleet's answer", message)
-    })?;
-    let image = instance.image.as_deref().unwrap_or(&choice.image);
-    let instance_type = find_type(types, &choice.instance_type, "read the fleet's answer")?;
-    let provider_id = instances::provider_id(&choice.zone, &instance.id);
-    Ok(launch::launched(instance_type, provider_id, &choice.zone, image, request))
-}
-
-fn find_type<'t>(
-    types: &'t [InstanceType],
-    name: &str,
-    action: &str,
-) -> Result<&'t InstanceType, CloudError> {
-    types.iter().find(|instance_type| instance_type.name == name).ok_or_else(|| {
-        let message = format!("the instance is of type {name}, which is not in the catalogue");
-        CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message)
-    })
 }
 
 impl<A: Api> CloudProvider for Ec2<A> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::admission::policies::{Inventory, Settings};
-use crate::ports::clock::SystemClock;
+use crate::ports::clock::WallClock;
 
 /// Judges a pod created in `namespace`, with a cache that knows nothing and a lookup that finds these labels. Returns the answer and
 /// the namespaces that were looked up.
@@ -25,7 +25,7 @@ async fn judge(
         })
     };
     let policies = Arc::new(ArcSwapOption::from(policies.map(Arc::new)));
-    let judge = Arc::new(PolicyJudge::new(policies, Cache::new("Namespace"), lookup, Arc::new(SystemClock)));
+    let judge = Arc::new(PolicyJudge::new(policies, Cache::new("Namespace"), lookup, Arc::new(WallClock)));
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -42,7 +42,7 @@ async fn judge(
 }
 
 fn no_types() -> Option<Policies> {
-    Some(Policies::new(Settings::default()).next(Inventory::default(), SystemClock.now()))
+    Some(Policies::new(Settings::default()).next(Inventory::default(), WallClock.now()))
 }
 
 #[tokio::test]

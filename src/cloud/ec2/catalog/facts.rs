@@ -26,7 +26,7 @@ pub struct TypeFacts {
     pub ebs_megabits: Option<u64>,
     /// Local disks in GB.
     pub local_disk_gigabytes: Option<u64>,
-    /// Whether the local disks, if any, are NVMe.
+    /// Whether the local disks, if any, are `NVMe`.
     pub is_local_disk_nvme: bool,
     /// `nitro` or `xen`; empty for metal.
     pub hypervisor: String,

@@ -6,6 +6,8 @@
 
 mod answers;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::time::Duration;
@@ -54,6 +56,7 @@ impl Sdk {
     }
 
     /// Clients with this configuration; its time limits are replaced.
+    #[expect(clippy::missing_panics_doc, reason = "the name is one that the SDK takes")]
     pub fn new(config: &SdkConfig) -> Result<Self, NoRegion> {
         let region = config.region().ok_or(NoRegion)?.to_string();
         let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
@@ -117,7 +120,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_subnets()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(SUBNETS_PER_PAGE)
             .into_paginator()
             .items()
@@ -130,7 +133,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_security_groups()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(PER_PAGE)
             .into_paginator()
             .items()
@@ -211,7 +214,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_launch_templates()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .max_results(TEMPLATES_PER_PAGE)
             .into_paginator()
             .items()
@@ -240,7 +243,7 @@ impl Api for Sdk {
         let pages = self
             .ec2
             .describe_instances()
-            .set_filters(requests::filters(filters))
+            .set_filters(Some(requests::filters(filters)))
             .filters(requests::filter(&Filter::new("instance-state-name", not_terminated)))
             .max_results(PER_PAGE)
             .into_paginator()

@@ -39,8 +39,8 @@ pub(super) fn filter(filter: &Filter) -> aws_sdk_ec2::types::Filter {
     aws_sdk_ec2::types::Filter::builder().name(&filter.name).set_values(Some(filter.values.clone())).build()
 }
 
-pub(super) fn filters(filters: &[Filter]) -> Option<Vec<aws_sdk_ec2::types::Filter>> {
-    Some(filters.iter().map(filter).collect())
+pub(super) fn filters(filters: &[Filter]) -> Vec<aws_sdk_ec2::types::Filter> {
+    filters.iter().map(filter).collect()
 }
 
 pub(super) fn iam_tag(key: &str, value: &str) -> aws_sdk_iam::types::Tag {

@@ -1,8 +1,8 @@
 //! The front: a small proxy that every call to the EC2 endpoint passes.
 //!
 //! It records each call with its arrival, and it gives `ClientToken` the meaning that EC2 gives it and moto does not:
-//! the same token and parameters get the first call's answer, other parameters are refused. Tests let things go wrong here
-//! ([`super::faults`]).
+//! the same token and parameters get the answer of the first call that succeeded, other parameters are refused. Tests let
+//! things go wrong here ([`super::faults`]).
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -231,7 +231,13 @@ impl Shared {
             }
             Arc::clone(&first.answer)
         };
-        answer.get_or_try_init(|| self.forward(parts, body)).await.cloned()
+        let answered = answer.get_or_try_init(|| self.forward(parts, body)).await.cloned();
+        if !matches!(&answered, Ok((head, _)) if head.status.is_success()) {
+            // What failed has no effect to be repeated: the token is as good as new.
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            tokens.remove(&(action.to_owned(), token.to_owned()));
+        }
+        answered
     }
 
     async fn forward(

@@ -36,6 +36,22 @@ fn the_same_token_gives_the_same_instance_and_other_parameters_are_refused() {
 }
 
 #[test]
+fn a_token_whose_call_failed_can_be_used_again() {
+    on_lab(async |lab| {
+        let launch = async |subnet: Option<&str>| {
+            let mut parameters = LAUNCH.to_vec();
+            parameters.push(("ClientToken", "token-failed"));
+            parameters.extend(subnet.map(|subnet| ("SubnetId", subnet)));
+            lab.ec2().call("RunInstances", &parameters).await
+        };
+        let refused = launch(Some("subnet-ffffffff")).await.unwrap_err().to_string();
+        assert!(refused.contains("subnet-ffffffff"), "{refused}");
+        let launched = launch(None).await.unwrap();
+        lab.ec2().terminate_instance(instance_id(&launched)).await.unwrap();
+    });
+}
+
+#[test]
 fn every_call_is_recorded_with_its_parameters_and_its_answer() {
     on_lab(async |lab| {
         lab.ec2().call("DescribeSubnets", &[("MaxResults", "77")]).await.unwrap();
