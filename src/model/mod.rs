@@ -5,17 +5,28 @@
 //! returned, and is usable from then on. How pods are placed, admitted or disrupted is decided one layer up.
 
 pub mod host_port;
+pub mod instance_type;
 pub mod label;
+pub mod min_values;
+pub mod node_pool;
 pub mod pod;
+pub mod price;
 pub mod quantity;
+pub mod reason;
 pub mod requirement;
 pub mod requirements;
 pub mod resources;
 pub mod taints;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
+pub use instance_type::InstanceType;
+pub use node_pool::NodePool;
 pub use pod::Pod;
+pub use price::Price;
 pub use quantity::Quantity;
+pub use reason::Reason;
 pub use requirement::Requirement;
 pub use requirements::Requirements;
 pub use resources::ResourceList;

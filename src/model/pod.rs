@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{NodeSelectorTerm, Pod as ApiPod, PodSpec},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    api::core::v1::{NodeSelectorTerm, Pod as ApiPod, PodSpec, PodTemplateSpec},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
 use super::{
@@ -215,6 +215,19 @@ impl Pod {
             ..Self::default()
         };
         Ok(read.with_spec(pod.spec.as_ref().unwrap_or(&PodSpec::default())).with_status(pod))
+    }
+
+    /// Reads a template as the pod that its controller would create in `namespace`. The pod has no name, node or status yet.
+    pub fn from_template(namespace: &str, template: &PodTemplateSpec) -> Result<Self, MalformedPod> {
+        let template = template.clone();
+        let mut spec = template.spec.unwrap_or_default();
+        requests::default_from_limits(&mut spec);
+        let metadata = ObjectMeta {
+            namespace: Some(namespace.to_owned()),
+            labels: template.metadata.and_then(|metadata| metadata.labels),
+            ..ObjectMeta::default()
+        };
+        Self::from_api(&ApiPod { metadata, spec: Some(spec), status: None })
     }
 
     fn with_spec(self, spec: &PodSpec) -> Self {

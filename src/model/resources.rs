@@ -21,6 +21,8 @@ pub const CPU: &str = "cpu";
 pub const MEMORY: &str = "memory";
 /// The number of pods.
 pub const PODS: &str = "pods";
+/// The number of nodes; only in limits.
+pub const NODES: &str = "nodes";
 /// Local scratch storage, in bytes.
 pub const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 /// What the names of all huge page resources start with.

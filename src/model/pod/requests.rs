@@ -1,7 +1,7 @@
 //! What a pod effectively requests from its node.
 //!
 //! The formula is Kubernetes' (KEP-753 for sidecars, KEP-2837 for pod-level resources, KEP-1287 for resizes). Missing requests are not
-//! taken from limits: the API server has already done that for real pods.
+//! taken from limits here: the API server has already done that for real pods.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,19 @@ pub(super) fn effective_requests(pod: &ApiPod) -> Result<ResourceList, Vec<(Stri
     requests += &reader.read("spec.overhead", spec.overhead.as_ref());
     requests += &ResourceList::new().with(resources::PODS, Quantity::from_units(1));
     if reader.problems.is_empty() { Ok(requests) } else { Err(reader.problems) }
+}
+
+/// Requests what a container limits and does not request, as the API server does it for pods but not for templates.
+pub(super) fn default_from_limits(spec: &mut PodSpec) {
+    let init_containers = spec.init_containers.iter_mut().flatten();
+    for resources in spec.containers.iter_mut().chain(init_containers).filter_map(|it| it.resources.as_mut())
+    {
+        let Some(limits) = &resources.limits else { continue };
+        let requests = resources.requests.get_or_insert_default();
+        for (name, limit) in limits {
+            requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
 }
 
 fn is_pod_level(resource: &str) -> bool {

@@ -87,6 +87,37 @@ fn overhead_comes_on_top_and_limits_are_not_requests() {
 }
 
 #[test]
+fn a_template_is_read_as_the_pod_that_it_becomes() {
+    let template = serde_json::from_value(json!({
+        "metadata": { "name": "ignored", "labels": { "app": "web" } },
+        "spec": {
+            "initContainers": [{ "name": "init", "resources": { "limits": { "memory": "2Gi" } } }],
+            "containers": [
+                { "name": "main", "resources": { "requests": { "cpu": "1" }, "limits": { "cpu": "2", "memory": "1Gi" } } },
+                { "name": "helper" },
+            ],
+            "hostNetwork": true,
+            "nodeSelector": { "team": "a" },
+        },
+    }))
+    .unwrap();
+    let pod = Pod::from_template("team-a", &template).unwrap();
+    assert_eq!(pod.requests.to_string(), "1 cpu, 2Gi memory, 1 pods");
+    assert_eq!((pod.key.namespace.as_str(), pod.key.name.as_str()), ("team-a", ""));
+    assert_eq!(pod.labels["app"], "web");
+    assert_eq!(pod.alternatives[0].requirements.to_string(), "team In [a]");
+    assert_eq!(pod.check_provisionable(), Err(NotProvisionable::NotUnschedulable));
+}
+
+#[test]
+fn a_node_is_asked_for_the_sum_of_its_pods_and_daemons() {
+    let one = pod(json!({ "containers": [container("1", "1Mi")] })).requests;
+    let claim = |pods: usize| std::iter::repeat_n(&one, pods).sum::<ResourceList>().to_string();
+    assert_eq!(claim(2), "2 cpu, 2Mi memory, 2 pods");
+    assert_eq!(claim(3), "3 cpu, 3Mi memory, 3 pods");
+}
+
+#[test]
 fn a_resized_container_counts_with_the_most_it_was_promised() {
     let resized = |condition: Value| {
         let mut pod = api_pod(json!({ "containers": [container("4", "1Gi")] }));

@@ -1,23 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::testing::requirements;
 
 fn well_known() -> LabelKeys {
     [label::ZONE, label::REGION, label::INSTANCE_TYPE, label::ARCH, label::OS, label::CAPACITY_TYPE]
         .into_iter()
-        .collect()
-}
-
-/// Reads `key In a b, other Exists`.
-#[track_caller]
-fn requirements(text: &str) -> Requirements {
-    text.split(',')
-        .filter(|part| !part.trim().is_empty())
-        .map(|part| {
-            let mut words = part.split_whitespace().map(str::to_owned);
-            let (key, operator) = (words.next().unwrap(), words.next().unwrap());
-            Requirement::parse(&key, &operator, &words.collect::<Vec<_>>()).unwrap()
-        })
         .collect()
 }
 

@@ -1,14 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-#[track_caller]
-fn list(text: &str) -> ResourceList {
-    text.split_whitespace()
-        .map(|entry| entry.split_once('=').unwrap())
-        .map(|(name, amount)| (name, amount.parse().unwrap()))
-        .collect()
-}
+use crate::model::testing::resource_list as list;
 
 #[test]
 fn requests_fit_where_each_of_them_is_covered_and_nothing_is_overcommitted() {

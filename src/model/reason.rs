@@ -1,0 +1,279 @@
+//! Why not: the one vocabulary in which events, metrics, the command line and admission say what stands in the way.
+//!
+//! A reason is a value with the facts in it. It is put into words here and nowhere else; which object it is about, and who is told, is
+//! known to whoever holds it.
+
+use std::fmt;
+
+use super::{
+    host_port::HostPort,
+    min_values::MinValuesShortfall,
+    node_pool::LimitExceeded,
+    pod::{MalformedPod, NotProvisionable, UnsupportedConstraint, UnusableTerm},
+    requirement::Requirement,
+    requirements::Incompatibility,
+    resources::Shortage,
+    taints::Taint,
+    text::Excerpt,
+};
+
+#[cfg(test)]
+mod tests;
+
+const NODE_LABELS: &str = "spec.nodeSelector or spec.affinity.nodeAffinity";
+const NODE_AFFINITY: &str =
+    "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+const REQUESTS: &str = "spec.containers[*].resources.requests";
+const POOL_REQUIREMENTS: &str = "spec.template.spec.requirements";
+
+/// Why a pod gets no node, or a node is not launched.
+///
+/// Shown as one line: the field where there is one, what is wrong, what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The pod does not tolerate a taint of the nodes.
+    TaintNotTolerated {
+        /// The taint.
+        taint: Taint,
+    },
+    /// The pod asks for a label value that the nodes do not have.
+    RequirementConflict {
+        /// What the pod asks for.
+        incoming: Requirement,
+        /// What the nodes have.
+        existing: Requirement,
+    },
+    /// The pod asks for a label that the nodes do not have.
+    LabelUndefined {
+        /// What the pod asks for.
+        incoming: Requirement,
+        /// A label that they do have, and that was probably meant.
+        hint: Option<String>,
+    },
+    /// Requirements on one label exclude each other.
+    RequirementContradiction {
+        /// The label's key.
+        key: String,
+    },
+    /// No term of the pod's required node affinity can be met by any node.
+    NodeAffinityUnusable {
+        /// The terms by their index, and what is wrong with each.
+        terms: Vec<(usize, UnusableTerm)>,
+    },
+    /// The pod requests more than the nodes have.
+    ResourcesDoNotFit {
+        /// The node or instance type that comes closest.
+        closest: String,
+        /// What is missing there.
+        shortages: Vec<Shortage>,
+    },
+    /// The pod needs a port of the node that another pod has.
+    HostPortTaken {
+        /// The port.
+        port: HostPort,
+    },
+    /// No instance type that would do can be bought in a zone and in a way that would do.
+    NoOffering,
+    /// The pool may not hold one more node.
+    LimitReached {
+        /// The limits that are in the way.
+        exceeded: Vec<LimitExceeded>,
+    },
+    /// The instance types that would do offer too few values of some label.
+    TooFewValues {
+        /// Which labels, and how many values.
+        shortfalls: Vec<MinValuesShortfall>,
+    },
+    /// The pod has a required constraint that cannot be solved yet.
+    NotSupportedYet {
+        /// The constraint.
+        constraint: UnsupportedConstraint,
+    },
+    /// The pod cannot be read.
+    MalformedPod(MalformedPod),
+    /// The pod is not one to launch nodes for.
+    NotProvisionable(NotProvisionable),
+}
+
+impl Reason {
+    /// A short name that never changes with the facts: for metrics, for event reasons, and to search for.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TaintNotTolerated { .. } => "TaintNotTolerated",
+            Self::RequirementConflict { .. } => "RequirementConflict",
+            Self::LabelUndefined { .. } => "LabelUndefined",
+            Self::RequirementContradiction { .. } => "RequirementContradiction",
+            Self::NodeAffinityUnusable { .. } => "NodeAffinityUnusable",
+            Self::ResourcesDoNotFit { .. } => "ResourcesDoNotFit",
+            Self::HostPortTaken { .. } => "HostPortTaken",
+            Self::NoOffering => "NoOffering",
+            Self::LimitReached { .. } => "LimitReached",
+            Self::TooFewValues { .. } => "TooFewValues",
+            Self::NotSupportedYet { .. } => "NotSupportedYet",
+            Self::MalformedPod(_) => "MalformedPod",
+            Self::NotProvisionable(_) => "NotProvisionable",
+        }
+    }
+
+    /// The field of the pod or pool that is to be changed, if it is one.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::TaintNotTolerated { .. } => Some("spec.tolerations"),
+            Self::RequirementConflict { .. }
+            | Self::LabelUndefined { .. }
+            | Self::RequirementContradiction { .. } => Some(NODE_LABELS),
+            Self::NodeAffinityUnusable { .. } => Some(NODE_AFFINITY),
+            Self::ResourcesDoNotFit { .. } => Some(REQUESTS),
+            Self::HostPortTaken { .. } => Some("spec.containers[*].ports[*].hostPort"),
+            Self::LimitReached { .. } => Some("spec.limits"),
+            Self::TooFewValues { .. } => Some(POOL_REQUIREMENTS),
+            Self::NotSupportedYet { constraint } => Some(constraint.field()),
+            Self::NoOffering | Self::MalformedPod(_) | Self::NotProvisionable(_) => None,
+        }
+    }
+
+    fn write_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TaintNotTolerated { taint } => write!(f, "the taint {taint} is not tolerated"),
+            Self::RequirementConflict { incoming, existing } => {
+                write!(f, "{incoming} is asked for, but the nodes have {existing}")
+            }
+            Self::LabelUndefined { incoming, .. } => {
+                write!(f, "{incoming} is asked for, but the nodes do not have the label")
+            }
+            Self::RequirementContradiction { key } => {
+                write!(f, "the requirements on {} contradict each other", Excerpt(key))
+            }
+            Self::NodeAffinityUnusable { terms } if terms.is_empty() => {
+                f.write_str("there is no term, and so no node matches")
+            }
+            Self::NodeAffinityUnusable { terms } => {
+                f.write_str("no term can match any node (")?;
+                write_list(f, "; ", terms, |f, (i, problem)| write!(f, "[{i}]: {problem}"))?;
+                f.write_str(")")
+            }
+            Self::ResourcesDoNotFit { closest, shortages } => {
+                write_list(f, ", ", shortages, |f, shortage| {
+                    write!(f, "{} {}", shortage.requested, Excerpt(&shortage.resource))
+                })?;
+                write!(f, " requested, and {}, which comes closest, has ", Excerpt(closest))?;
+                write_list(f, ", ", shortages, |f, shortage| {
+                    write!(f, "{} {}", shortage.available, Excerpt(&shortage.resource))
+                })
+            }
+            Self::HostPortTaken { port } => write!(f, "{port} is taken on the node by another pod"),
+            Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
+            Self::LimitReached { exceeded } => write_list(f, ", ", exceeded, |f, limit| write!(f, "{limit}")),
+            Self::TooFewValues { shortfalls } => {
+                write_list(f, ", ", shortfalls, |f, shortfall| write!(f, "{shortfall}"))
+            }
+            Self::NotSupportedYet { constraint } => write!(f, "not supported yet: {constraint}"),
+            Self::MalformedPod(malformed) => write!(f, "{malformed}"),
+            Self::NotProvisionable(why) => write!(f, "no node is launched for this pod: {why}"),
+        }
+    }
+
+    fn write_advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TaintNotTolerated { .. } => {
+                f.write_str("tolerate it if the pod belongs there, or select other nodes")
+            }
+            Self::RequirementConflict { .. } => {
+                f.write_str("ask for a value that the nodes have, or let the NodePool allow it")
+            }
+            Self::LabelUndefined { hint: Some(hint), .. } => write!(f, "did you mean {}?", Excerpt(hint)),
+            Self::LabelUndefined { hint: None, .. } => {
+                f.write_str("add the label to the NodePool's template, or do not ask for it")
+            }
+            Self::RequirementContradiction { .. } => f.write_str("remove all but one of them"),
+            Self::NodeAffinityUnusable { .. } => f.write_str("correct one of them, or remove the affinity"),
+            Self::ResourcesDoNotFit { .. } => {
+                f.write_str("request less, or let the NodePool use larger instance types")
+            }
+            Self::HostPortTaken { .. } => f.write_str("use another host port, or none"),
+            Self::NoOffering => f.write_str(
+                "allow more instance types, zones or capacity types, or wait until there is capacity",
+            ),
+            Self::LimitReached { .. } => f.write_str("raise the limit, or wait until nodes are gone"),
+            Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
+            Self::NotSupportedYet { .. } => {
+                f.write_str("remove it, or make it a preference if it can be one")
+            }
+            Self::MalformedPod(_) => f.write_str("correct the pod"),
+            Self::NotProvisionable(why) => f.write_str(match why {
+                NotProvisionable::Bound | NotProvisionable::Finished | NotProvisionable::Terminating => {
+                    "there is nothing to do"
+                }
+                NotProvisionable::Gated => "whoever set the gates has to remove them",
+                NotProvisionable::Nominated => "wait for the preemption",
+                NotProvisionable::DaemonSet | NotProvisionable::Mirror => "it runs on nodes that are there",
+                NotProvisionable::NotUnschedulable => {
+                    "wait for the scheduler named in spec.schedulerName, and see that it is running"
+                }
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.field() {
+            write!(f, "{field}: ")?;
+        }
+        self.write_problem(f)?;
+        f.write_str("; ")?;
+        self.write_advice(f)
+    }
+}
+
+fn write_list<T>(
+    f: &mut fmt::Formatter<'_>,
+    separator: &str,
+    items: &[T],
+    mut write_item: impl FnMut(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            f.write_str(separator)?;
+        }
+        write_item(f, item)?;
+    }
+    Ok(())
+}
+
+impl From<Incompatibility<'_>> for Reason {
+    fn from(incompatibility: Incompatibility<'_>) -> Self {
+        match incompatibility {
+            Incompatibility::Undefined { incoming, .. } => Self::LabelUndefined {
+                incoming: incoming.clone(),
+                hint: incompatibility.hint().map(str::to_owned),
+            },
+            Incompatibility::Contradiction { incoming } => {
+                Self::RequirementContradiction { key: incoming.key().to_owned() }
+            }
+            Incompatibility::Conflict { existing, incoming } => {
+                Self::RequirementConflict { incoming: incoming.clone(), existing: existing.clone() }
+            }
+        }
+    }
+}
+
+impl From<UnsupportedConstraint> for Reason {
+    fn from(constraint: UnsupportedConstraint) -> Self {
+        Self::NotSupportedYet { constraint }
+    }
+}
+
+impl From<MalformedPod> for Reason {
+    fn from(malformed: MalformedPod) -> Self {
+        Self::MalformedPod(malformed)
+    }
+}
+
+impl From<NotProvisionable> for Reason {
+    fn from(why: NotProvisionable) -> Self {
+        Self::NotProvisionable(why)
+    }
+}

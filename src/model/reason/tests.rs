@@ -1,0 +1,207 @@
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes them when it updates a golden text"
+)]
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::model::{
+    label::LabelKeys,
+    pod::PodKey,
+    quantity::Quantity,
+    requirements::{Requirements, Undefined},
+    resources::InvalidAmount,
+};
+
+/// One reason of each kind, in the order of the enum. The match makes sure that a new kind gets its example and its golden message.
+fn example_after(reason: Option<&Reason>) -> Option<Reason> {
+    let owned = |text: &str| text.to_owned();
+    Some(match reason {
+        None => Reason::TaintNotTolerated { taint: "node-type=application:NoSchedule".parse().unwrap() },
+        Some(Reason::TaintNotTolerated { .. }) => Reason::RequirementConflict {
+            incoming: Requirement::one_of("kubernetes.io/arch", ["arm64"]),
+            existing: Requirement::one_of("kubernetes.io/arch", ["amd64"]),
+        },
+        Some(Reason::RequirementConflict { .. }) => Reason::LabelUndefined {
+            incoming: Requirement::one_of("nodetype", ["application"]),
+            hint: Some(owned("node-type")),
+        },
+        Some(Reason::LabelUndefined { .. }) => Reason::RequirementContradiction { key: owned("team") },
+        Some(Reason::RequirementContradiction { .. }) => Reason::NodeAffinityUnusable {
+            terms: vec![(0, UnusableTerm::Empty), (1, UnusableTerm::Contradiction { key: owned("team") })],
+        },
+        Some(Reason::NodeAffinityUnusable { .. }) => Reason::ResourcesDoNotFit {
+            closest: owned("c7i.24xlarge"),
+            shortages: vec![
+                Shortage {
+                    resource: owned("cpu"),
+                    requested: Quantity::from_units(100),
+                    available: Quantity::from_milli(95_690),
+                },
+                Shortage {
+                    resource: owned("memory"),
+                    requested: Quantity::from_bytes(1 << 40),
+                    available: Quantity::from_bytes(180 << 30),
+                },
+            ],
+        },
+        Some(Reason::ResourcesDoNotFit { .. }) => Reason::HostPortTaken {
+            port: HostPort { ip: owned("0.0.0.0"), port: 9100, protocol: owned("TCP") },
+        },
+        Some(Reason::HostPortTaken { .. }) => Reason::NoOffering,
+        Some(Reason::NoOffering) => Reason::LimitReached {
+            exceeded: vec![LimitExceeded {
+                resource: owned("cpu"),
+                limit: Quantity::from_units(100),
+                held: Quantity::from_units(96),
+                added: Quantity::from_units(8),
+            }],
+        },
+        Some(Reason::LimitReached { .. }) => Reason::TooFewValues {
+            shortfalls: vec![MinValuesShortfall {
+                key: owned("karpenter.k8s.aws/instance-family"),
+                wanted: 3,
+                found: 1,
+            }],
+        },
+        Some(Reason::TooFewValues { .. }) => Reason::NotSupportedYet {
+            constraint: UnsupportedConstraint::TopologySpread {
+                topology_key: owned("kubernetes.io/hostname"),
+            },
+        },
+        Some(Reason::NotSupportedYet { .. }) => Reason::MalformedPod(MalformedPod {
+            pod: PodKey { namespace: owned("team-a"), name: owned("web-0") },
+            problems: vec![(
+                owned("spec.containers[0].resources.requests"),
+                InvalidAmount { resource: owned("memory"), source: "1 Gi".parse::<Quantity>().unwrap_err() },
+            )],
+        }),
+        Some(Reason::MalformedPod(_)) => Reason::NotProvisionable(NotProvisionable::Gated),
+        Some(Reason::NotProvisionable(_)) => return None,
+    })
+}
+
+fn every_example() -> Vec<Reason> {
+    std::iter::successors(example_after(None), |reason| example_after(Some(reason))).collect()
+}
+
+#[test]
+fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
+    let shown: Vec<_> =
+        every_example().iter().map(|reason| format!("{}\n  {reason}\n", reason.code())).collect();
+    expect![[r#"
+        TaintNotTolerated
+          spec.tolerations: the taint node-type=application:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
+        RequirementConflict
+          spec.nodeSelector or spec.affinity.nodeAffinity: kubernetes.io/arch In [arm64] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it
+        LabelUndefined
+          spec.nodeSelector or spec.affinity.nodeAffinity: nodetype In [application] is asked for, but the nodes do not have the label; did you mean node-type?
+        RequirementContradiction
+          spec.nodeSelector or spec.affinity.nodeAffinity: the requirements on team contradict each other; remove all but one of them
+        NodeAffinityUnusable
+          spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: no term can match any node ([0]: it is empty, and an empty term matches no node; [1]: its requirements on team contradict each other or those of the node selector); correct one of them, or remove the affinity
+        ResourcesDoNotFit
+          spec.containers[*].resources.requests: 100 cpu, 1Ti memory requested, and c7i.24xlarge, which comes closest, has 95690m cpu, 180Gi memory; request less, or let the NodePool use larger instance types
+        HostPortTaken
+          spec.containers[*].ports[*].hostPort: TCP 9100 is taken on the node by another pod; use another host port, or none
+        NoOffering
+          no instance type that would do can be bought now; allow more instance types, zones or capacity types, or wait until there is capacity
+        LimitReached
+          spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
+        TooFewValues
+          spec.template.spec.requirements: needs 3 values of karpenter.k8s.aws/instance-family, has 1; lower minValues, or allow more instance types
+        NotSupportedYet
+          spec.topologySpreadConstraints: not supported yet: required topology spread over kubernetes.io/hostname; remove it, or make it a preference if it can be one
+        MalformedPod
+          pod team-a/web-0: spec.containers[0].resources.requests: resource memory: quantity "1 Gi" has the unknown suffix " Gi"; use one of n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent like e3; correct the pod
+        NotProvisionable
+          no node is launched for this pod: it has scheduling gates; whoever set the gates has to remove them
+    "#]].assert_eq(&shown.concat());
+}
+
+#[test]
+fn codes_are_distinct_single_words() {
+    let codes: Vec<_> = every_example().iter().map(Reason::code).collect();
+    for (i, code) in codes.iter().enumerate() {
+        assert!(code.chars().all(|c| c.is_ascii_alphabetic()), "{code}");
+        assert!(!codes[..i].contains(code), "{code} twice");
+    }
+}
+
+#[track_caller]
+fn check(reason: impl Into<Reason>, expected: &Expect) {
+    expected.assert_eq(&reason.into().to_string());
+}
+
+#[test]
+fn a_pod_that_is_not_to_be_provisioned_for_is_told_what_it_waits_for() {
+    use NotProvisionable::{
+        Bound, DaemonSet, Finished, Gated, Mirror, Nominated, NotUnschedulable, Terminating,
+    };
+    let all = [Bound, Finished, Terminating, Gated, Nominated, DaemonSet, Mirror, NotUnschedulable];
+    let shown: Vec<_> = all.into_iter().map(|why| format!("{}\n", Reason::from(why))).collect();
+    expect![[r#"
+        no node is launched for this pod: it is bound to a node; there is nothing to do
+        no node is launched for this pod: it has finished; there is nothing to do
+        no node is launched for this pod: it is being deleted; there is nothing to do
+        no node is launched for this pod: it has scheduling gates; whoever set the gates has to remove them
+        no node is launched for this pod: the scheduler has nominated a node for it; wait for the preemption
+        no node is launched for this pod: it belongs to a DaemonSet; it runs on nodes that are there
+        no node is launched for this pod: it mirrors a static pod of its node; it runs on nodes that are there
+        no node is launched for this pod: the scheduler has not found it unschedulable; wait for the scheduler named in spec.schedulerName, and see that it is running
+    "#]].assert_eq(&shown.concat());
+}
+
+#[test]
+fn what_has_no_details_reads_well_too() {
+    check(
+        Reason::NodeAffinityUnusable { terms: Vec::new() },
+        &expect![
+            "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: there is no term, and so no node matches; correct one of them, or remove the affinity"
+        ],
+    );
+    check(
+        Reason::LabelUndefined { incoming: Requirement::exists("team"), hint: None },
+        &expect![
+            "spec.nodeSelector or spec.affinity.nodeAffinity: team Exists is asked for, but the nodes do not have the label; add the label to the NodePool's template, or do not ask for it"
+        ],
+    );
+}
+
+#[test]
+fn incompatible_requirements_become_reasons_with_their_hint() {
+    let node: Requirements =
+        [Requirement::exists("node-type"), Requirement::one_of("size", ["s"])].into_iter().collect();
+    let pod: Requirements = [
+        Requirement::one_of("nodetype", ["a"]),
+        Requirement::one_of("size", ["m"]),
+        Requirement::one_of("team", ["a"]),
+        Requirement::one_of("team", ["b"]),
+    ]
+    .into_iter()
+    .collect();
+    let known = LabelKeys::default();
+    let obstacles = node.compatible(&pod, Undefined::Allowed(&known)).unwrap_err();
+    let shown: Vec<_> = obstacles.iter().map(|obstacle| format!("{}\n", Reason::from(obstacle))).collect();
+    expect![[r#"
+        spec.nodeSelector or spec.affinity.nodeAffinity: nodetype In [a] is asked for, but the nodes do not have the label; did you mean node-type?
+        spec.nodeSelector or spec.affinity.nodeAffinity: size In [m] is asked for, but the nodes have size In [s]; ask for a value that the nodes have, or let the NodePool allow it
+        spec.nodeSelector or spec.affinity.nodeAffinity: the requirements on team contradict each other; remove all but one of them
+    "#]].assert_eq(&shown.concat());
+}
+
+#[test]
+fn text_from_objects_cannot_break_the_line() {
+    let hostile = "x\ny\u{1b}";
+    for reason in [
+        Reason::LabelUndefined {
+            incoming: Requirement::one_of(hostile, [hostile]),
+            hint: Some(hostile.to_owned()),
+        },
+        Reason::RequirementContradiction { key: hostile.to_owned() },
+        Reason::ResourcesDoNotFit { closest: hostile.to_owned(), shortages: Vec::new() },
+    ] {
+        assert!(!reason.to_string().contains(char::is_control), "{reason:?}");
+    }
+}
