@@ -5,6 +5,7 @@
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
+//! - [`scheduling`] (L2): which nodes to launch for the pods that wait.
 //! - [`ports`] (L3): what drivers need of the outside.
 //! - [`cluster`], [`tls`] (L4): the API server and certificates.
 //! - [`server`] (L5): the webhook's HTTP side.
@@ -15,5 +16,6 @@ pub mod cli;
 pub mod cluster;
 pub mod model;
 pub mod ports;
+pub mod scheduling;
 pub mod server;
 pub mod tls;
