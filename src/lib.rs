@@ -5,7 +5,7 @@
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
-//! - [`admission`], [`lifecycle`] (L2): pure deciders.
+//! - [`admission`], [`scheduling`], [`lifecycle`] (L2): pure deciders.
 //! - [`ports`], [`config`] (L3): what drivers need of the outside, as traits: time and a cloud; settings.
 //! - [`cluster`], [`cloud`], [`tls`], [`telemetry`] (L4): the API server, EC2, certificates, logs.
 //! - [`controllers`], [`server`] (L5): the drivers, and the webhook's HTTP side.
@@ -22,6 +22,7 @@ pub mod controllers;
 pub mod lifecycle;
 pub mod model;
 pub mod ports;
+pub mod scheduling;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

@@ -4,6 +4,7 @@
 //! map's order, and nothing panics on outside data: what comes from an API object is parsed once, with all its problems
 //! returned, and is usable from then on. How pods are placed, admitted or disrupted is decided one layer up.
 
+pub mod envelope;
 pub mod host_port;
 pub mod instance_type;
 pub mod label;

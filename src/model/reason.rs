@@ -11,8 +11,8 @@ use super::{
     node_pool::LimitExceeded,
     pod::{MalformedPod, NotProvisionable, UnsupportedConstraint, UnusableTerm},
     requirement::Requirement,
-    requirements::Incompatibility,
-    resources::Shortage,
+    requirements::{Incompatibility, Requirements},
+    resources::{ResourceList, Shortage},
     taints::Taint,
     text::Excerpt,
 };
@@ -72,12 +72,34 @@ pub enum Reason {
         /// The port.
         port: HostPort,
     },
+    /// Each label could be as it is asked for, but no instance type has all of them together.
+    NoInstanceType {
+        /// What the pool and the pod ask for together.
+        requirements: Requirements,
+    },
     /// No instance type that would do can be bought in a zone and in a way that would do.
     NoOffering,
     /// The pool may not hold one more node.
     LimitReached {
         /// The limits that are in the way.
         exceeded: Vec<LimitExceeded>,
+    },
+    /// No node of the pool may be launched.
+    PoolNotReady {
+        /// Why not.
+        why: String,
+    },
+    /// The pool does not exist.
+    PoolMissing,
+    /// There is no pool that the pod may use.
+    NoPool {
+        /// The pod's workload type, if it has one.
+        workload_type: Option<String>,
+    },
+    /// An earlier pool of the workload type would do, and has not been without capacity for so long that this one may be used.
+    FallbackNotDue {
+        /// The earlier pool.
+        pool: String,
     },
     /// The instance types that would do offer too few values of some label.
     TooFewValues {
@@ -107,8 +129,13 @@ impl Reason {
             Self::NodeAffinityUnusable { .. } => "NodeAffinityUnusable",
             Self::ResourcesDoNotFit { .. } => "ResourcesDoNotFit",
             Self::HostPortTaken { .. } => "HostPortTaken",
+            Self::NoInstanceType { .. } => "NoInstanceType",
             Self::NoOffering => "NoOffering",
             Self::LimitReached { .. } => "LimitReached",
+            Self::PoolNotReady { .. } => "PoolNotReady",
+            Self::PoolMissing => "PoolMissing",
+            Self::NoPool { .. } => "NoPool",
+            Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
             Self::MalformedPod(_) => "MalformedPod",
@@ -128,10 +155,37 @@ impl Reason {
             Self::ResourcesDoNotFit { .. } => Some(REQUESTS),
             Self::HostPortTaken { .. } => Some("spec.containers[*].ports[*].hostPort"),
             Self::LimitReached { .. } => Some("spec.limits"),
-            Self::TooFewValues { .. } => Some(POOL_REQUIREMENTS),
+            Self::TooFewValues { .. } | Self::NoInstanceType { .. } => Some(POOL_REQUIREMENTS),
             Self::NotSupportedYet { constraint } => Some(constraint.field()),
-            Self::NoOffering | Self::MalformedPod(_) | Self::NotProvisionable(_) => None,
+            Self::PoolMissing => Some("spec.pools"),
+            Self::NoOffering
+            | Self::PoolNotReady { .. }
+            | Self::NoPool { .. }
+            | Self::FallbackNotDue { .. }
+            | Self::MalformedPod(_)
+            | Self::NotProvisionable(_) => None,
         }
+    }
+
+    /// What keeps these requests from fitting into any of `places`, each with its name and what it leaves: the shortages in the place that
+    /// comes closest, which lacks the fewest resources, and of those the smallest part of them. Nothing, if they fit somewhere, or
+    /// there is no place.
+    #[must_use]
+    pub fn does_not_fit<'a>(
+        requests: &ResourceList,
+        places: impl IntoIterator<Item = (&'a str, &'a ResourceList)>,
+    ) -> Option<Self> {
+        let mut closest: Option<(&str, Vec<Shortage>)> = None;
+        for (name, left) in places {
+            let shortages = requests.shortages(left);
+            if shortages.is_empty() {
+                return None;
+            }
+            if closest.as_ref().is_none_or(|(_, so_far)| is_closer(&shortages, so_far)) {
+                closest = Some((name, shortages));
+            }
+        }
+        closest.map(|(name, shortages)| Self::ResourcesDoNotFit { closest: name.to_owned(), shortages })
     }
 
     fn write_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,13 +212,25 @@ impl Reason {
                 write_list(f, ", ", shortages, |f, shortage| {
                     write!(f, "{} {}", shortage.requested, Excerpt(&shortage.resource))
                 })?;
-                write!(f, " requested, and {}, which comes closest, has ", Excerpt(closest))?;
+                write!(f, " requested, and {}, which comes closest, leaves ", Excerpt(closest))?;
                 write_list(f, ", ", shortages, |f, shortage| {
                     write!(f, "{} {}", shortage.available, Excerpt(&shortage.resource))
                 })
             }
             Self::HostPortTaken { port } => write!(f, "{port} is taken on the node by another pod"),
+            Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
+            Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Excerpt(why)),
+            Self::PoolMissing => f.write_str("there is no such NodePool"),
+            Self::NoPool { workload_type: Some(name) } => {
+                write!(f, "the workload type {} has no pool, or does not exist", Excerpt(name))
+            }
+            Self::NoPool { workload_type: None } => {
+                f.write_str("every NodePool belongs to a workload type, and the pod has none")
+            }
+            Self::FallbackNotDue { pool } => {
+                write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
+            }
             Self::LimitReached { exceeded } => write_list(f, ", ", exceeded, |f, limit| write!(f, "{limit}")),
             Self::TooFewValues { shortfalls } => {
                 write_list(f, ", ", shortfalls, |f, shortfall| write!(f, "{shortfall}"))
@@ -196,7 +262,17 @@ impl Reason {
             Self::NoOffering => f.write_str(
                 "allow more instance types, zones or capacity types, or wait until there is capacity",
             ),
+            Self::NoInstanceType { .. } => {
+                f.write_str("ask for a combination that exists, or let the NodePool allow more")
+            }
             Self::LimitReached { .. } => f.write_str("raise the limit, or wait until nodes are gone"),
+            Self::PoolNotReady { .. } => f.write_str("see the conditions of the NodePool and its node class"),
+            Self::PoolMissing => f.write_str("create it, or take it out of the workload type"),
+            Self::NoPool { workload_type: Some(_) } => f.write_str("add a pool to the workload type"),
+            Self::NoPool { workload_type: None } => f.write_str(
+                "label the namespace with a workload type, or create a NodePool that no type uses",
+            ),
+            Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { .. } => {
                 f.write_str("remove it, or make it a preference if it can be one")
@@ -226,6 +302,19 @@ impl fmt::Display for Reason {
         f.write_str("; ")?;
         self.write_advice(f)
     }
+}
+
+/// Whether less is missing: fewer resources, or of the same number a smaller part of what is requested.
+fn is_closer(shortages: &[Shortage], than: &[Shortage]) -> bool {
+    let worst = |shortages: &[Shortage]| {
+        // What is missing in thousandths of what is requested.
+        let missing = |shortage: &Shortage| {
+            let gap = (shortage.requested - shortage.available).nanos().saturating_mul(1000);
+            gap / shortage.requested.nanos().max(1)
+        };
+        shortages.iter().map(missing).max()
+    };
+    (shortages.len(), worst(shortages)) < (than.len(), worst(than))
 }
 
 fn write_list<T>(

@@ -7,6 +7,7 @@ mod crds;
 mod demo;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
+mod karpenter_workloads;
 mod legitimate;
 mod manifests;
 mod support;

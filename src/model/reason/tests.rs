@@ -12,6 +12,7 @@ use crate::model::{
     quantity::Quantity,
     requirements::{Requirements, Undefined},
     resources::InvalidAmount,
+    testing::resource_list as list,
 };
 
 /// One reason of each kind, in the order of the enum. The match makes sure that a new kind gets its example and its golden message.
@@ -49,7 +50,15 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
         Some(Reason::ResourcesDoNotFit { .. }) => Reason::HostPortTaken {
             port: HostPort { ip: owned("0.0.0.0"), port: 9100, protocol: owned("TCP") },
         },
-        Some(Reason::HostPortTaken { .. }) => Reason::NoOffering,
+        Some(Reason::HostPortTaken { .. }) => Reason::NoInstanceType {
+            requirements: [
+                Requirement::one_of("kubernetes.io/arch", ["arm64"]),
+                Requirement::one_of("karpenter.k8s.aws/instance-gpu-name", ["l4"]),
+            ]
+            .into_iter()
+            .collect(),
+        },
+        Some(Reason::NoInstanceType { .. }) => Reason::NoOffering,
         Some(Reason::NoOffering) => Reason::LimitReached {
             exceeded: vec![LimitExceeded {
                 resource: owned("cpu"),
@@ -58,7 +67,13 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
                 added: Quantity::from_units(8),
             }],
         },
-        Some(Reason::LimitReached { .. }) => Reason::TooFewValues {
+        Some(Reason::LimitReached { .. }) => {
+            Reason::PoolNotReady { why: owned("EC2NodeClass default is not ready") }
+        }
+        Some(Reason::PoolNotReady { .. }) => Reason::PoolMissing,
+        Some(Reason::PoolMissing) => Reason::NoPool { workload_type: Some(owned("application")) },
+        Some(Reason::NoPool { .. }) => Reason::FallbackNotDue { pool: owned("application") },
+        Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
                 key: owned("karpenter.k8s.aws/instance-family"),
                 wanted: 3,
@@ -102,13 +117,23 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         NodeAffinityUnusable
           spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: no term can match any node ([0]: it is empty, and an empty term matches no node; [1]: its requirements on team contradict each other or those of the node selector); correct one of them, or remove the affinity
         ResourcesDoNotFit
-          spec.containers[*].resources.requests: 100 cpu, 1Ti memory requested, and c7i.24xlarge, which comes closest, has 95690m cpu, 180Gi memory; request less, or let the NodePool use larger instance types
+          spec.containers[*].resources.requests: 100 cpu, 1Ti memory requested, and c7i.24xlarge, which comes closest, leaves 95690m cpu, 180Gi memory; request less, or let the NodePool use larger instance types
         HostPortTaken
           spec.containers[*].ports[*].hostPort: TCP 9100 is taken on the node by another pod; use another host port, or none
+        NoInstanceType
+          spec.template.spec.requirements: no instance type has karpenter.k8s.aws/instance-gpu-name In [l4], kubernetes.io/arch In [arm64]; ask for a combination that exists, or let the NodePool allow more
         NoOffering
           no instance type that would do can be bought now; allow more instance types, zones or capacity types, or wait until there is capacity
         LimitReached
           spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
+        PoolNotReady
+          no node of the pool may be launched: EC2NodeClass default is not ready; see the conditions of the NodePool and its node class
+        PoolMissing
+          spec.pools: there is no such NodePool; create it, or take it out of the workload type
+        NoPool
+          the workload type application has no pool, or does not exist; add a pool to the workload type
+        FallbackNotDue
+          pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
         TooFewValues
           spec.template.spec.requirements: needs 3 values of karpenter.k8s.aws/instance-family, has 1; lower minValues, or allow more instance types
         NotSupportedYet
@@ -162,6 +187,12 @@ fn what_has_no_details_reads_well_too() {
         ],
     );
     check(
+        Reason::NoPool { workload_type: None },
+        &expect![
+            "every NodePool belongs to a workload type, and the pod has none; label the namespace with a workload type, or create a NodePool that no type uses"
+        ],
+    );
+    check(
         Reason::LabelUndefined { incoming: Requirement::exists("team"), hint: None },
         &expect![
             "spec.nodeSelector or spec.affinity.nodeAffinity: team Exists is asked for, but the nodes do not have the label; add the label to the NodePool's template, or do not ask for it"
@@ -203,5 +234,32 @@ fn text_from_objects_cannot_break_the_line() {
         Reason::ResourcesDoNotFit { closest: hostile.to_owned(), shortages: Vec::new() },
     ] {
         assert!(!reason.to_string().contains(char::is_control), "{reason:?}");
+    }
+}
+
+#[test]
+fn what_comes_closest_lacks_the_fewest_resources_and_of_those_the_smallest_part() {
+    type Places<'a> = &'a [(&'a str, &'a str)];
+    let closest = |places: Places<'_>| {
+        let places: Vec<_> = places.iter().map(|(name, left)| (*name, list(left))).collect();
+        Reason::does_not_fit(&list("cpu=8 memory=64Gi"), places.iter().map(|(name, left)| (*name, left)))
+            .map(|reason| reason.to_string())
+    };
+    let cases: [(Places<'_>, Option<&str>); 4] = [
+        (&[], None),
+        (&[("small", "cpu=1 memory=1Gi"), ("large", "cpu=8 memory=64Gi")], None),
+        (
+            &[("a", "cpu=7 memory=63Gi"), ("b", "cpu=8 memory=8Gi"), ("c", "cpu=16 memory=48Gi")],
+            Some("64Gi memory requested, and c, which comes closest, leaves 48Gi memory"),
+        ),
+        (
+            &[("a", "cpu=2 memory=8Gi"), ("b", "cpu=4 memory=8Gi")],
+            Some("8 cpu, 64Gi memory requested, and a, which comes closest, leaves 2 cpu, 8Gi memory"),
+        ),
+    ];
+    for (places, expected) in cases {
+        let shown = closest(places);
+        assert_eq!(shown.is_some(), expected.is_some(), "{shown:?}");
+        assert!(shown.unwrap_or_default().contains(expected.unwrap_or_default()), "{expected:?}");
     }
 }

@@ -1,0 +1,119 @@
+//! What daemons take of a node before any other pod does.
+//!
+//! Daemons run on every node that they match; their controller binds them, so they are never placed here. On a node that is yet to be
+//! launched a daemon is counted for every instance type on which it can run in some zone and way to buy it: too much rather than too
+//! little, as in Karpenter. Preferences are ignored. A daemon pod's node name, which its controller adds, is ignored too.
+
+use std::collections::BTreeMap;
+
+use super::{
+    amounts::{Amounts, Dimensions},
+    catalog::Catalog,
+    problem::ExistingNode,
+    table::RowSet,
+};
+use crate::{
+    api::labels,
+    model::{
+        Pod, Requirement, Requirements, ResourceList, Taint, host_port::HostPort, label::LabelKeys,
+        requirements::Undefined, taints,
+    },
+};
+
+/// What the daemons of one set take together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Overhead {
+    pub(super) requests: ResourceList,
+    pub(super) amounts: Amounts,
+    pub(super) host_ports: Vec<HostPort>,
+}
+
+impl Overhead {
+    fn of<'p>(daemons: impl Iterator<Item = &'p Pod> + Clone, dimensions: &Dimensions) -> Self {
+        let requests: ResourceList = daemons.clone().map(|daemon| &daemon.requests).sum();
+        let host_ports = daemons.flat_map(|daemon| daemon.host_ports.iter().cloned()).collect();
+        Self { amounts: dimensions.requests(&requests), requests, host_ports }
+    }
+}
+
+/// What daemons take on each instance type of a pool.
+#[derive(Debug, Clone)]
+pub(super) struct Overheads {
+    /// One for each set of daemons that some type runs.
+    sets: Vec<Overhead>,
+    of_type: Vec<usize>,
+}
+
+impl Overheads {
+    /// What daemons take on the types of a pool with these requirements and taints.
+    pub(super) fn of_pool(
+        daemons: &[Pod],
+        requirements: &Requirements,
+        taints: &[Taint],
+        well_known: &LabelKeys,
+        (catalog, dimensions): (&Catalog, &Dimensions),
+    ) -> Self {
+        // Nodes carry these once they are ready, and some daemons wait for them.
+        let ready =
+            [labels::REGISTERED, labels::INITIALIZED].map(|label| Requirement::one_of(label, ["true"]));
+        let mut template = requirements.clone();
+        template.extend(ready);
+        let mut of_type: Vec<Vec<usize>> = vec![Vec::new(); catalog.types().len()];
+        for (i, daemon) in daemons.iter().enumerate().filter(|(_, daemon)| tolerates_all(daemon, taints)) {
+            let matching = daemon
+                .alternatives
+                .iter()
+                .map(|alternative| &alternative.requirements)
+                .filter(|wanted| template.is_compatible(wanted, Undefined::Allowed(well_known)));
+            let mut rows = RowSet::none(catalog.rows().len());
+            matching.for_each(|wanted| rows.include(&catalog.rows_meeting_all(wanted)));
+            for row in rows.iter().filter_map(|row| catalog.row(row)) {
+                if let Some(running) = of_type.get_mut(row.instance_type).filter(|set| !set.contains(&i)) {
+                    running.push(i);
+                }
+            }
+        }
+        let mut numbers = BTreeMap::new();
+        let mut sets = Vec::new();
+        let of_type = of_type.into_iter().map(|set| {
+            *numbers.entry(set).or_insert_with_key(|set| {
+                sets.push(Overhead::of(set.iter().filter_map(|i| daemons.get(*i)), dimensions));
+                sets.len() - 1
+            })
+        });
+        Self { of_type: of_type.collect(), sets }
+    }
+
+    /// What daemons take on a type.
+    pub(super) fn on(&self, instance_type: usize) -> Option<&Overhead> {
+        self.of_type.get(instance_type).and_then(|set| self.sets.get(*set))
+    }
+}
+
+/// What daemons that run on a node, or will, still take of it beyond what those take that are there.
+pub(super) fn still_to_come(
+    daemons: &[Pod],
+    node: &ExistingNode,
+    node_labels: &Requirements,
+) -> ResourceList {
+    let all: ResourceList = daemons
+        .iter()
+        .filter(|daemon| tolerates_all(daemon, &node.taints))
+        .filter(|daemon| {
+            let mut alternatives = daemon.alternatives.iter();
+            alternatives.any(|wanted| node_labels.is_compatible(&wanted.requirements, Undefined::Denied))
+        })
+        .map(|daemon| &daemon.requests)
+        .sum();
+    all.minus(&node.daemon_requests).floored()
+}
+
+/// Whether the pod tolerates every taint that keeps pods away.
+pub(super) fn tolerates_all(pod: &Pod, taints: &[Taint]) -> bool {
+    first_untolerated(pod, taints).is_none()
+}
+
+/// The first taint that keeps the pod away. `PreferNoSchedule` is a preference, and those are ignored.
+pub(super) fn first_untolerated<'t>(pod: &Pod, taints: &'t [Taint]) -> Option<&'t Taint> {
+    taints::first_untolerated(taints.iter().filter(|taint| taint.effect.is_hard()), &pod.tolerations)
+}

@@ -1,0 +1,153 @@
+//! Why a pod gets no node: for each pool that it may use, the first thing that is in the way, with its numbers.
+//!
+//! The questions are those that the solver asks, in the order in which a person would: is there such a pool, does the pod tolerate its
+//! taints, can its labels be met, by an instance type, that is large enough, that can be bought, within the limits.
+
+use super::{
+    daemons,
+    limits::Ledger,
+    plan::PoolReason,
+    pools::{PoolTable, Pools},
+    problem::Problem,
+    queue::{Class, first_conflict},
+    table::RowSet,
+};
+use crate::model::{Pod, Reason, Requirements, ResourceList, host_port::HostPort, requirements::Undefined};
+
+/// Why no pod of this class gets another node.
+pub(super) fn reasons(
+    problem: &Problem,
+    pools: &Pools<'_>,
+    class: &Class<'_>,
+    ledgers: &[Ledger<'_>],
+) -> Vec<PoolReason> {
+    let Some(example) = class.example() else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut awaited: Option<String> = None;
+    for tier in &class.tiers {
+        let unusable = tier.unusable.iter().map(|name| {
+            let reason = match pools.not_ready(name) {
+                Some(why) => Reason::PoolNotReady { why: why.to_owned() },
+                None => Reason::PoolMissing,
+            };
+            PoolReason { pool: Some(name.clone()), reason }
+        });
+        found.extend(unusable);
+        for number in &tier.pools {
+            if let Some((table, ledger)) = pools.get(*number).zip(ledgers.get(*number)) {
+                let reason = Obstacles { problem, table, ledger }.first(&example.pod, class, *number);
+                let reason = match (reason, &awaited) {
+                    (Some(reason), _) => reason,
+                    (None, Some(pool)) => Reason::FallbackNotDue { pool: pool.clone() },
+                    (None, None) => Reason::NoOffering,
+                };
+                found.push(PoolReason { pool: Some(table.name().to_owned()), reason });
+            }
+        }
+        if !tier.may_fall_back && pools.is_short(class, tier) {
+            awaited = awaited.or_else(|| found.last().and_then(|last| last.pool.clone()));
+        }
+    }
+    if found.is_empty() {
+        let reason = Reason::NoPool { workload_type: example.workload_type.clone() };
+        found.push(PoolReason { pool: None, reason });
+    }
+    found
+}
+
+struct Obstacles<'a> {
+    problem: &'a Problem,
+    table: &'a PoolTable<'a>,
+    ledger: &'a Ledger<'a>,
+}
+
+impl Obstacles<'_> {
+    /// Nothing, if a node could be launched.
+    fn first(&self, pod: &Pod, class: &Class<'_>, number: usize) -> Option<Reason> {
+        if let Some(taint) = daemons::first_untolerated(pod, &self.table.pool.node_pool.taints) {
+            return Some(Reason::TaintNotTolerated { taint: taint.clone() });
+        }
+        let known = Undefined::Allowed(&self.problem.well_known);
+        // Of several alternatives the first is explained: it is the one that the author thought of first.
+        for alternative in pod.alternatives.iter().take(1) {
+            let incompatible = self.table.requirements.compatible(&alternative.requirements, known).err();
+            let shapes = self.table.shapes(pod, &self.problem.well_known);
+            if let Some(obstacle) =
+                incompatible.as_ref().and_then(|all| all.iter().next()).filter(|_| shapes.is_empty())
+            {
+                return Some(obstacle.into());
+            }
+            if shapes.iter().all(|shape| shape.rows.is_empty()) {
+                return Some(self.no_type_for(&alternative.requirements));
+            }
+        }
+        if class.shapes_in(number).is_empty() {
+            return Some(self.too_large(pod));
+        }
+        self.not_to_be_had(class, number)
+    }
+
+    /// No row of the pool meets what is asked, alone or together.
+    fn no_type_for(&self, wanted: &Requirements) -> Reason {
+        let catalog = &self.table.pool.catalog;
+        let conflict = wanted
+            .iter()
+            .find(|requirement| self.table.rows.and(&catalog.rows_meeting(requirement)).is_empty());
+        let of_pool = &self.table.pool.node_pool.requirements;
+        match conflict {
+            _ if self.table.rows.is_empty() => Reason::NoInstanceType { requirements: of_pool.clone() },
+            Some(requirement) => Reason::RequirementConflict {
+                incoming: requirement.clone(),
+                existing: catalog.values(requirement.key(), &self.table.rows),
+            },
+            None => Reason::NoInstanceType { requirements: of_pool.and(wanted) },
+        }
+    }
+
+    /// Every type that meets what is asked is too small, or has daemons on the pod's host ports.
+    fn too_large(&self, pod: &Pod) -> Reason {
+        let shapes = self.table.shapes(pod, &self.problem.well_known);
+        let mut rows = RowSet::none(self.table.pool.catalog.rows().len());
+        for shape in &shapes {
+            rows.include(&shape.rows);
+        }
+        let mut types: Vec<usize> = rows.iter().filter_map(|row| self.table.type_of(row)).collect();
+        types.sort_unstable();
+        types.dedup();
+        let leaves = types.iter().filter_map(|i| {
+            let instance_type = self.table.pool.catalog.types().get(*i)?;
+            let daemons =
+                self.table.overheads.on(*i).map(|overhead| overhead.requests.clone()).unwrap_or_default();
+            Some((instance_type.name.as_str(), instance_type.resources.allocatable().minus(&daemons)))
+        });
+        let leaves: Vec<(&str, ResourceList)> = leaves.collect();
+        if let Some(reason) =
+            Reason::does_not_fit(&pod.requests, leaves.iter().map(|(name, left)| (*name, left)))
+        {
+            return reason;
+        }
+        let taken = |i: &usize| self.table.overheads.on(*i).map_or(&[][..], |overhead| &overhead.host_ports);
+        let conflict: Option<&HostPort> =
+            types.iter().find_map(|i| first_conflict(&pod.host_ports, taken(i)));
+        match conflict {
+            Some(port) => Reason::HostPortTaken { port: port.clone() },
+            None => Reason::NoOffering,
+        }
+    }
+
+    /// Some row would do; it cannot be bought, or the pool is at its limit.
+    fn not_to_be_had(&self, class: &Class<'_>, number: usize) -> Option<Reason> {
+        let catalog = &self.table.pool.catalog;
+        let mut rows = RowSet::none(catalog.rows().len());
+        class.shapes_in(number).iter().for_each(|shape| rows.include(&shape.rows));
+        rows.retain(catalog.available());
+        let mut checks = rows
+            .iter()
+            .filter_map(|row| self.table.capacity(row))
+            .map(|capacity| self.ledger.check(capacity));
+        let Some(cheapest) = checks.next() else { return Some(Reason::NoOffering) };
+        // Rows are in the order of their prices: what the cheapest would exceed is the least that has to be changed.
+        let exceeded = cheapest.err()?;
+        checks.all(|check| check.is_err()).then_some(Reason::LimitReached { exceeded })
+    }
+}

@@ -1,0 +1,6 @@
+use expect_test::{Expect, expect};
+
+use super::testing::{check, problem, solved};
+
+mod behaviour;
+mod properties;
