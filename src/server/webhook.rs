@@ -172,7 +172,7 @@ fn timeout_of(query: &str) -> Duration {
     let given = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let seconds = given.and_then(|text| text.strip_suffix('s')?.parse::<u64>().ok());
     let given = seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
-    given.clamp(Duration::from_secs(1), DEFAULT_TIMEOUT) - MARGIN
+    given.clamp(Duration::from_secs(1), DEFAULT_TIMEOUT).saturating_sub(MARGIN)
 }
 
 #[cfg(test)]

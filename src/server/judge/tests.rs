@@ -41,8 +41,8 @@ async fn judge(
     (judged, asked)
 }
 
-fn no_types() -> Option<Policies> {
-    Some(Policies::new(Settings::default()).next(Inventory::default(), WallClock.now()))
+fn no_types() -> Policies {
+    Policies::new(Settings::default()).next(Inventory::default(), WallClock.now())
 }
 
 #[tokio::test]
@@ -54,23 +54,23 @@ async fn there_is_no_answer_before_there_are_policies() {
 
 #[tokio::test]
 async fn a_namespace_that_the_cache_does_not_know_is_asked_for_and_its_label_counts() {
-    let (judged, asked) = judge(no_types(), "shop", Some(&[])).await;
+    let (judged, asked) = judge(Some(no_types()), "shop", Some(&[])).await;
     assert_eq!((judged.unwrap().answer.refusal, asked), (None, vec!["shop".to_owned()]));
     let labels = [("treenail.dev/workload-type", "nosuch")];
-    let (judged, _) = judge(no_types(), "shop", Some(&labels)).await;
+    let (judged, _) = judge(Some(no_types()), "shop", Some(&labels)).await;
     assert!(judged.unwrap().answer.refusal.unwrap().starts_with("NamespaceClosed: "));
 }
 
 #[tokio::test]
 async fn a_namespace_that_nobody_knows_is_no_typeless_one() {
-    let (judged, _) = judge(no_types(), "shop", None).await;
+    let (judged, _) = judge(Some(no_types()), "shop", None).await;
     assert!(judged.unwrap().answer.refusal.unwrap().starts_with("NamespaceNotKnown: "));
 }
 
 #[tokio::test]
 async fn what_cannot_be_a_name_is_not_asked_for() {
     for namespace in ["shop?watch=true", "../secrets", "Shop", "-shop", "", &"a".repeat(64)] {
-        let (_, asked) = judge(no_types(), namespace, Some(&[])).await;
+        let (_, asked) = judge(Some(no_types()), namespace, Some(&[])).await;
         assert_eq!(asked, Vec::<String>::new(), "{namespace}");
     }
 }

@@ -61,6 +61,13 @@ impl Balancer {
         lock(&self.state).backends.push((backend, false));
     }
 
+    /// Waits until the backend gets connections: it said that it is ready, and that was taken up here.
+    pub async fn serves(&self, backend: Backend) {
+        while !lock(&self.state).backends.contains(&(backend, true)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Takes a backend away; its connections stay.
     pub fn remove(&self, backend: Backend) {
         lock(&self.state).backends.retain(|(known, _)| *known != backend);

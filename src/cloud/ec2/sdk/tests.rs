@@ -113,7 +113,7 @@ fn the_ipv6_option_of_the_metadata_service_is_left_out_where_it_is_unknown() {
     for (region, expected) in [("us-east-1", Some("disabled")), ("us-iso-east-1", None)] {
         let input = requests::create_launch_template(&template(0), region).build().unwrap();
         let options = input.launch_template_data.unwrap().metadata_options.unwrap();
-        let found = options.http_protocol_ipv6.as_ref().map(|option| option.as_str());
+        let found = options.http_protocol_ipv6.as_ref().map(AsRef::as_ref);
         assert_eq!(found, expected, "{region}");
     }
 }
