@@ -205,3 +205,65 @@ impl<'a> Draft<'a> {
         Step { effects: self.effects, requeue_at: self.requeue_at }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::testing::{Scene, at, claim, pod, registered_node};
+    use crate::model::bound_pod::Runner;
+
+    /// What the step notes as the last event, and when it looks again.
+    fn noted(scene: &Scene, now: i64) -> (Option<Timestamp>, Option<Timestamp>) {
+        let step = scene.step(at(now));
+        let status = step.effects.iter().find_map(|effect| match effect {
+            Effect::SetStatus(status) => status.last_pod_event,
+            _ => None,
+        });
+        (status, step.requeue_at)
+    }
+
+    #[test]
+    fn pods_that_come_and_go_are_noted_at_most_every_ten_seconds_and_none_is_lost() {
+        let with_event = |name: &str, second| BoundPod { last_event: Some(at(second)), ..pod(name) };
+        let mut scene = Scene::new(claim().registered()).with_node(registered_node());
+        assert_eq!(noted(&scene, 60), (None, None));
+        scene.pods = vec![BoundPod { runner: Runner::DaemonSet, ..with_event("daemon", 55) }];
+        assert_eq!(noted(&scene, 60), (None, None));
+        scene.pods = vec![with_event("a", 60)];
+        assert_eq!(noted(&scene, 60), (Some(at(60)), None));
+        scene.claim.last_pod_event = Some(at(60));
+        assert_eq!(noted(&scene, 61), (None, None));
+        scene.pods.push(with_event("b", 65));
+        assert_eq!(noted(&scene, 65), (None, Some(at(70))));
+        // It is gone when the time has come, and is remembered.
+        scene.memory.see(&scene.pods);
+        scene.pods.clear();
+        assert_eq!(noted(&scene, 70), (Some(at(65)), None));
+        // A restart forgets it, and sees nothing new where there is nothing new.
+        scene.memory = ClaimMemory::default();
+        scene.pods = vec![with_event("a", 60)];
+        assert_eq!(noted(&scene, 500), (None, None));
+    }
+
+    #[test]
+    fn a_step_that_has_nothing_to_do_says_so() {
+        let mut scene = Scene::new(claim().registered()).with_node(registered_node());
+        let mut rounds = 0;
+        loop {
+            let step = scene.step(at(50));
+            assert_eq!(step.requeue_at, None);
+            if !step.effects.iter().any(Effect::changes_anything) {
+                break;
+            }
+            for effect in step.effects {
+                match effect {
+                    Effect::SetStatus(status) => scene.claim.conditions = status.conditions.unwrap(),
+                    Effect::PatchNode(patch) => scene.nodes[0].labels.extend(patch.labels),
+                    other => panic!("{other:?}"),
+                }
+            }
+            rounds += 1;
+        }
+        assert_eq!(rounds, 2);
+    }
+}

@@ -55,36 +55,13 @@ impl Notice<'_> {
                 waiting.iter().take(NAMED).map(|pod| pod.pod.uid.as_str()).collect::<Vec<_>>().join(",")
             }
             Self::LaunchFailed { message } | Self::LaunchHeld { message } => (*message).to_owned(),
-            Self::InsufficientCapacity { .. }
-            | Self::NodeClassNotReady { .. }
-            | Self::InvalidNodeClaim { .. }
-            | Self::LaunchTimeout { .. }
-            | Self::RegistrationTimeout { .. }
-            | Self::UnregisteredTaintMissing { .. }
-            | Self::MultipleNodesFound { .. }
-            | Self::NodeDeleted { .. }
-            | Self::TerminationGracePeriodExpiring { .. }
-            | Self::AwaitingVolumeDetachment { .. }
-            | Self::FailedTermination { .. } => String::new(),
+            // Of these, one is like the other.
+            _ => String::new(),
         };
-        let regarding = match self {
-            Self::FailedDraining { node, .. } | Self::AwaitingVolumeDetachment { node, .. } => {
-                Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() }
-            }
-            Self::InsufficientCapacity { .. }
-            | Self::NodeClassNotReady { .. }
-            | Self::LaunchFailed { .. }
-            | Self::InvalidNodeClaim { .. }
-            | Self::LaunchHeld { .. }
-            | Self::LaunchTimeout { .. }
-            | Self::RegistrationTimeout { .. }
-            | Self::UnregisteredTaintMissing { .. }
-            | Self::MultipleNodesFound { .. }
-            | Self::NodeDeleted { .. }
-            | Self::TerminationGracePeriodExpiring { .. }
-            | Self::FailedTermination { .. } => {
-                Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() }
-            }
+        let regarding = if let Self::FailedDraining { node, .. } | Self::AwaitingVolumeDetachment { node, .. } = self {
+            Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() }
+        } else {
+            Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() }
         };
         Event { regarding, severity, reason, message: self.to_string(), same_if }
     }
