@@ -35,9 +35,9 @@ const POD_EVENTS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1
 /// A volume that is attached to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachedVolume {
-    /// The name of the PersistentVolume.
+    /// The name of the persistent volume.
     pub name: String,
-    /// The PersistentVolumeClaim that it is bound to, by namespace and name.
+    /// The claim that it is bound to, by namespace and name.
     pub claim: Option<PodKey>,
 }
 
@@ -50,7 +50,7 @@ pub struct ClaimView<'a> {
     pub nodes: &'a [Node],
     /// Every pod on these Nodes.
     pub pods: &'a [BoundPod],
-    /// Every VolumeAttachment on these Nodes that is of a PersistentVolume.
+    /// Every persistent volume that is attached to these Nodes.
     pub volumes: &'a [AttachedVolume],
     /// The labels by which workload types select the Nodes of the claim's pool.
     pub type_labels: &'a BTreeMap<String, String>,
@@ -181,8 +181,8 @@ impl<'a> Draft<'a> {
         self.effects.iter().any(Effect::changes_anything)
     }
 
-    pub(super) fn look_again_at(&mut self, moment: Timestamp) {
-        self.requeue_at = Some(self.requeue_at.map_or(moment, |at| at.min(moment)));
+    pub(super) fn look_again_at(&mut self, moment: impl Into<Option<Timestamp>>) {
+        self.requeue_at = self.requeue_at.into_iter().chain(moment.into()).min();
     }
 
     /// Adds the status, if that is to be another one.
@@ -209,8 +209,9 @@ impl<'a> Draft<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::testing::{Scene, at, claim, pod, registered_node};
+    use crate::lifecycle::testing::Scene;
     use crate::model::bound_pod::Runner;
+    use crate::model::testing::nodes::{at, claim, pod, registered_node};
 
     /// What the step notes as the last event, and when it looks again.
     fn noted(scene: &Scene, now: i64) -> (Option<Timestamp>, Option<Timestamp>) {

@@ -10,12 +10,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
-use super::effect::PodRef;
+use super::effect::{Effect, PodRef};
 use super::memory::{ClaimMemory, EvictionAnswer};
 use crate::api::labels;
+use crate::model::NodeClaim;
 use crate::model::bound_pod::{BoundPod, Runner};
-use crate::model::taints::Effect;
-use crate::model::{NodeClaim, Taint};
+use crate::model::event::{Event, Regarding, Severity};
+use crate::model::node::disrupted_taint;
 
 /// How long after its time a pod is waited for before it counts as stuck.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(1);
@@ -23,12 +24,6 @@ const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(1);
 const LEAST_GRACE: SignedDuration = SignedDuration::from_secs(1);
 /// Timestamps of pods are whole seconds; nothing is done for less.
 const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
-
-/// The taint of a node that is being disrupted: no pod is scheduled there any more.
-#[must_use]
-pub fn disrupted_taint() -> Taint {
-    Taint { key: labels::DISRUPTED_TAINT.to_owned(), value: String::new(), effect: Effect::NoSchedule }
-}
 
 /// What to do with the pods of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +108,10 @@ pub fn deadline(claim: &NodeClaim) -> Option<Timestamp> {
 #[must_use]
 pub fn is_drained(pod: &BoundPod, now: Timestamp) -> bool {
     let is_stuck = pod.gone_by.is_some_and(|by| now > later(by, STUCK_AFTER));
-    !pod.phase.is_terminal() && pod.runner != Runner::Kubelet && !is_stuck && !pod.tolerates(&disrupted_taint())
+    !pod.phase.is_terminal()
+        && pod.runner != Runner::Kubelet
+        && !is_stuck
+        && !pod.tolerates(&disrupted_taint())
 }
 
 /// What to do with these pods of a node now.
@@ -133,6 +131,23 @@ pub fn drain<'a>(
         drain.waiting.push(Waiting { pod, hold });
     }
     drain
+}
+
+/// What the people of a pod are told once it has been asked, or told, to leave.
+#[must_use]
+pub fn event(effect: &Effect, answer: &EvictionAnswer) -> Option<Event> {
+    let (pod, reason, message) = match effect {
+        Effect::Evict(pod) => (pod, "Evicted", "evicted, since its node is being removed".to_owned()),
+        Effect::DeletePod { pod, grace } => (
+            pod,
+            "Disrupted",
+            format!("deleted with {grace:#} of grace, since the removal of its node may take no longer"),
+        ),
+        _ => return None,
+    };
+    let regarding = Regarding::Pod { key: pod.key.clone(), uid: pod.uid.clone() };
+    let event = Event { regarding, severity: Severity::Normal, reason, message, same_if: String::new() };
+    (*answer == EvictionAnswer::Accepted).then_some(event)
 }
 
 /// The place of a pod's group in the order in which these leave.
@@ -160,16 +175,17 @@ impl<'a> Drain<'a> {
             let must_go_at = must_go_at(pod, deadline);
             if must_go_at.is_some_and(|at| now >= at) {
                 // That a budget protects it is no reason to wait any more; that it was just deleted, or could not be, is.
-                let is_blocked = last.is_some_and(|last| matches!(last.value, EvictionAnswer::Blocked { .. }));
+                let is_blocked =
+                    last.is_some_and(|last| matches!(last.value, EvictionAnswer::Blocked { .. }));
                 if may_ask || is_blocked {
                     self.delete.push((pod, remaining_grace(pod, deadline, now)));
                     self.look_again_at(later(now, ROUNDING));
-                } else if let Some(last) = last {
-                    self.look_again_at(last.ask_again);
+                } else {
+                    self.look_again_at(last.map(|last| last.ask_again));
                 }
                 return pod.gone_by.map_or(Hold::Asked, |by| Hold::Ending { by });
             }
-            must_go_at.into_iter().for_each(|at| self.look_again_at(at));
+            self.look_again_at(must_go_at);
         }
         if let Some(by) = pod.gone_by {
             self.look_again_at(later(later(by, STUCK_AFTER), ROUNDING));
@@ -180,7 +196,7 @@ impl<'a> Drain<'a> {
         }
         if pod.is_to_be_left_alone(now) {
             let until = pod.left_alone_until();
-            until.into_iter().for_each(|until| self.look_again_at(until));
+            self.look_again_at(until);
             return Hold::LeftAlone { until };
         }
         if may_ask {
@@ -197,8 +213,8 @@ impl<'a> Drain<'a> {
         }
     }
 
-    fn look_again_at(&mut self, moment: Timestamp) {
-        self.look_again = Some(self.look_again.map_or(moment, |at| at.min(moment)));
+    fn look_again_at(&mut self, moment: impl Into<Option<Timestamp>>) {
+        self.look_again = self.look_again.into_iter().chain(moment.into()).min();
     }
 }
 

@@ -60,7 +60,8 @@ fn of_pool<'t>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::testing::{claim, workload_type};
+    use crate::lifecycle::testing::workload_type;
+    use crate::model::testing::nodes::claim;
 
     #[test]
     fn nothing_is_launched_before_every_type_of_the_pool_guards_its_taints() {
@@ -108,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_node_carries_one_label_for_each_type_of_its_pool() {
-        let types =
-            [("application", "shared"), ("batch", "shared"), ("monitoring", "own")].map(|(name, pool)| workload_type(name, &[pool], &[]));
+        let types = [("application", "shared"), ("batch", "shared"), ("monitoring", "own")]
+            .map(|(name, pool)| workload_type(name, &[pool], &[]));
         let keys: Vec<_> = type_labels("shared", &types).into_iter().collect();
         let expected = ["application", "batch"]
             .map(|name| (format!("workload-type.node-restriction.kubernetes.io/{name}"), String::new()));

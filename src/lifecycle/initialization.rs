@@ -35,7 +35,8 @@ fn check(node: &Node, claim: &NodeClaim) -> Result<(), (&'static str, String)> {
         return Err(("NodeNotReady", format!("Node {name} is not ready; see its conditions")));
     }
     if let Some(taint) = claim.startup_taints.iter().find(|taint| node.has_taint_like(taint)) {
-        let message = format!("startup taint {taint} is still on Node {name}; whatever should remove it has not");
+        let message =
+            format!("startup taint {taint} is still on Node {name}; whatever should remove it has not");
         return Err(("StartupTaintsExist", message));
     }
     if let Some(taint) = node.taints.iter().find(|taint| taint.is_ephemeral()) {
@@ -56,7 +57,8 @@ mod tests {
     use super::*;
     use crate::api::conditions::{ConditionStatus, find};
     use crate::lifecycle::effect::Effect;
-    use crate::lifecycle::testing::{Scene, at, claim, registered_node, taint};
+    use crate::lifecycle::testing::Scene;
+    use crate::model::testing::nodes::{at, claim, registered_node, taint};
     use crate::model::testing::resource_list;
 
     fn pending() -> NodeClaim {
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let cases: [(fn(&mut Node), &str, &str); 6] = [
+        type Spoil = fn(&mut Node);
+        let cases: [(Spoil, &str, &str); 6] = [
             (|node| node.is_ready = false, "NodeNotReady", "Node n1 is not ready; see its conditions"),
             (
                 |node| node.taints.push(taint("example.com/starting=no:NoSchedule")),

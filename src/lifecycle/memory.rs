@@ -96,7 +96,9 @@ impl EvictionAnswer {
             200..=299 => Self::Accepted,
             404 | 409 => Self::Gone,
             429 => Self::Blocked { message: message() },
-            500 if message().contains("more than one PodDisruptionBudget") => Self::Blocked { message: message() },
+            500 if message().contains("more than one PodDisruptionBudget") => {
+                Self::Blocked { message: message() }
+            }
             _ => Self::Failed { message: message() },
         }
     }
@@ -182,7 +184,8 @@ impl ClaimMemory {
     pub fn record(&mut self, answer: Answer, now: Timestamp) {
         /// How soon to look again whether an instance has gone, or exists.
         const POLL: SignedDuration = SignedDuration::from_secs(5);
-        let failures = |known: &Option<Known<Result<Existence, String>>>| known.as_ref().map(|known| known.failures);
+        let failures =
+            |known: &Option<Known<Result<Existence, String>>>| known.as_ref().map(|known| known.failures);
         match answer {
             Answer::Launch { attempt, result } => {
                 let is_failure = result.is_err();
@@ -230,7 +233,9 @@ impl ClaimMemory {
     /// Whether the cloud has answered the last launch, and it was this attempt, with a refusal: no instance comes of it.
     pub(super) fn has_refused(&self, attempt: u32) -> bool {
         match self.launch.as_ref().map(|known| &known.value) {
-            Some(LaunchResult::Failed { attempt: failed, failure }) => *failed == attempt && failure.is_answered,
+            Some(LaunchResult::Failed { attempt: failed, failure }) => {
+                *failed == attempt && failure.is_answered
+            }
             Some(LaunchResult::Launched(_)) | None => false,
         }
     }

@@ -58,11 +58,12 @@ impl Notice<'_> {
             // Of these, one is like the other.
             _ => String::new(),
         };
-        let regarding = if let Self::FailedDraining { node, .. } | Self::AwaitingVolumeDetachment { node, .. } = self {
-            Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() }
-        } else {
-            Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() }
-        };
+        let regarding =
+            if let Self::FailedDraining { node, .. } | Self::AwaitingVolumeDetachment { node, .. } = self {
+                Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() }
+            } else {
+                Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() }
+            };
         Event { regarding, severity, reason, message: self.to_string(), same_if }
     }
 
@@ -123,7 +124,7 @@ impl fmt::Display for Notice<'_> {
                 Excerpt(&node.object.name)
             ),
             Self::MultipleNodesFound { nodes } => {
-                f.write_str("several Nodes have the instance's provider ID and none is registered: ")?;
+                f.write_str("several Nodes have the instance's provider ID: ")?;
                 let names: Vec<_> = nodes.iter().map(|node| Excerpt(&node.object.name)).collect();
                 list(f, &names, names.len())?;
                 f.write_str("; delete those that are not the instance")
@@ -135,7 +136,7 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::TerminationGracePeriodExpiring { deadline } => write!(
                 f,
-                "pods that are still there at {deadline}, less their grace, are deleted whatever protects them"
+                "the drain ends at {deadline}: what is left by then is deleted, early enough for its grace, whatever protects it"
             ),
             Self::FailedDraining { waiting, .. } => {
                 f.write_str("the drain waits for pods: ")?;

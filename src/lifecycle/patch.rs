@@ -59,7 +59,9 @@ pub fn of_node(object: &ApiNode, patch: &NodePatch) -> Value {
     insert_unless_empty(&mut metadata, "labels", Value::Object(labels));
     insert_unless_empty(&mut metadata, "annotations", json!(patch.annotations));
     let mut body = json!({ "metadata": metadata });
-    if let Some(fields) = body.as_object_mut().filter(|_| !patch.taints.is_empty() || !patch.remove_taints.is_empty()) {
+    if let Some(fields) =
+        body.as_object_mut().filter(|_| !patch.taints.is_empty() || !patch.remove_taints.is_empty())
+    {
         fields.insert("spec".to_owned(), json!({ "taints": taints(object, patch) }));
     }
     body
@@ -108,7 +110,11 @@ fn taints(object: &ApiNode, patch: &NodePatch) -> Vec<ApiTaint> {
         patch.taints.iter().chain(&patch.remove_taints).any(is_same)
     };
     let present = object.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    present.filter(|taint| !is_replaced(taint)).cloned().chain(patch.taints.iter().map(ApiTaint::from)).collect()
+    present
+        .filter(|taint| !is_replaced(taint))
+        .cloned()
+        .chain(patch.taints.iter().map(ApiTaint::from))
+        .collect()
 }
 
 fn insert_unless_empty(metadata: &mut Map<String, Value>, name: &str, value: Value) {

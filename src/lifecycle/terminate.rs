@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
 use super::claim::{AttachedVolume, Draft, missing};
-use super::drain::{Drain, deadline, disrupted_taint, drain, is_drained};
+use super::drain::{Drain, deadline, drain, is_drained};
 use super::effect::{ClaimPatch, Effect, NodePatch};
 use super::launch::{attempt, note_instance};
 use super::memory::{Existence, LaunchResult};
@@ -18,6 +18,7 @@ use crate::api::labels;
 use crate::api::nodeclaim::{
     DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, REGISTERED, VOLUMES_DETACHED,
 };
+use crate::model::node::disrupted_taint;
 use crate::model::{BoundPod, Node, ProviderId};
 
 /// So long after a launch, or after the last moment at which one can have been made, the cloud shows the instance to whoever asks.
@@ -86,16 +87,18 @@ fn end(draft: &mut Draft<'_>, provider_id: &ProviderId) {
         let_go(draft);
         return;
     }
-    if view.nodes.iter().fold(false, |any, node| close(draft, node) || any) {
+    view.nodes.iter().for_each(|node| close(draft, node));
+    if draft.is_busy() {
         return;
     }
     // From here on there is no way back: an instance that is told to end is not drained any more.
-    if !view.claim.is(INSTANCE_TERMINATING) && view.nodes.iter().any(|node| is_adopted(node, view.claim)) {
-        if ask_for_silent_nodes(draft, provider_id) || !drain_pods(draft) || !detach_volumes(draft) {
-            return;
-        }
+    let is_to_be_drained =
+        !view.claim.is(INSTANCE_TERMINATING) && view.nodes.iter().any(|node| is_adopted(node, view.claim));
+    let is_drained = !is_to_be_drained
+        || (!ask_for_silent_nodes(draft, provider_id) && drain_pods(draft) && detach_volumes(draft));
+    if is_drained {
+        terminate(draft, provider_id);
     }
-    terminate(draft, provider_id);
 }
 
 /// Whether the instance is known to be gone.
@@ -112,8 +115,8 @@ fn is_gone(draft: &Draft<'_>) -> bool {
     gone_at.is_some_and(|at| was_seen || at >= shows_from)
 }
 
-/// Keeps new pods off the Node, and marks it as going; whether there was anything to do.
-fn close(draft: &mut Draft<'_>, node: &Node) -> bool {
+/// Keeps new pods off the Node, and marks it as going, one after the other.
+fn close(draft: &mut Draft<'_>, node: &Node) {
     let taint = disrupted_taint();
     let others = node.taints.iter().filter(|other| other.key == taint.key && other.effect != taint.effect);
     let patch = NodePatch {
@@ -122,15 +125,11 @@ fn close(draft: &mut Draft<'_>, node: &Node) -> bool {
         labels: missing(&node.labels, [(labels::EXCLUDE_BALANCERS, labels::EXCLUDE_BALANCERS_VALUE)]),
         ..NodePatch::of(&node.object)
     };
-    if draft.patch_node(patch) {
-        return true;
-    }
+    let is_closed = !draft.patch_node(patch);
     // Without our finalizer it would be gone at once, and its pods with it.
-    let is_to_be_deleted = !node.is_deleting && node.has_finalizer;
-    if is_to_be_deleted {
+    if is_closed && !node.is_deleting && node.has_finalizer {
         draft.push(Effect::DeleteNode(node.object.clone()));
     }
-    is_to_be_deleted
 }
 
 /// A Node that is not ready may have no instance any more, and then there is nothing to drain. Whether the answer is awaited.
@@ -143,7 +142,7 @@ fn ask_for_silent_nodes(draft: &mut Draft<'_>, provider_id: &ProviderId) -> bool
         return true;
     }
     if is_silent {
-        known.into_iter().for_each(|known| draft.look_again_at(known.ask_again));
+        draft.look_again_at(known.map(|known| known.ask_again));
     }
     false
 }
@@ -161,11 +160,13 @@ fn drain_pods(draft: &mut Draft<'_>) -> bool {
         draft.report(&Notice::FailedDraining { node, waiting: &waiting });
     }
     draft.set(Change::unknown(DRAINED, "Draining", "pods are left; see the events of the Node"));
-    evict.into_iter().for_each(|pod| draft.push(Effect::Evict(pod.reference())));
+    for pod in evict {
+        draft.push(Effect::Evict(pod.reference()));
+    }
     for (pod, grace) in delete {
         draft.push(Effect::DeletePod { pod: pod.reference(), grace });
     }
-    look_again.into_iter().for_each(|at| draft.look_again_at(at));
+    draft.look_again_at(look_again);
     draft.look_again_at(later(draft.now, POLL_PODS));
     false
 }
@@ -182,7 +183,11 @@ fn no_pod_is_coming(draft: &mut Draft<'_>) -> bool {
         draft.set(Change::holds(DRAINED));
         return true;
     }
-    draft.set(Change::unknown(DRAINED, "Draining", "no pod is left; one that was bound just now would be seen"));
+    draft.set(Change::unknown(
+        DRAINED,
+        "Draining",
+        "no pod is left; one that was bound just now would be seen",
+    ));
     draft.look_again_at(certain_from);
     false
 }
@@ -196,9 +201,8 @@ fn detach_volumes(draft: &mut Draft<'_>) -> bool {
         })
     };
     // What a pod uses that stays until the end is not waited for.
-    let staying: Vec<_> = { view.pods.iter() }
-        .filter(|pod| !pod.phase.is_terminal() && !is_drained(pod, draft.now))
-        .collect();
+    let staying: Vec<_> =
+        { view.pods.iter() }.filter(|pod| !pod.phase.is_terminal() && !is_drained(pod, draft.now)).collect();
     let stays = |volume: &AttachedVolume| staying.iter().any(|pod| uses(pod, volume));
     let left: Vec<_> = view.volumes.iter().filter(|volume| !stays(volume)).collect();
     if left.is_empty() {

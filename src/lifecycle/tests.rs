@@ -6,16 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::claim::{ClaimView, step};
-use super::drain::{disrupted_taint, is_drained};
+use super::drain::is_drained;
 use super::effect::{Effect, NodePatch};
 use super::fence::Gate;
 use super::memory::{
     Answer, ClaimMemory, EvictionAnswer, Existence, LaunchFailure, LaunchProblem, LaunchedInstance,
 };
-use super::testing::{at, claim, fresh_node, launched_instance, pod, taint, type_labels};
+use super::testing::launched_instance;
 use crate::api::labels;
 use crate::api::nodeclaim::INITIALIZED;
 use crate::model::bound_pod::BoundPod;
+use crate::model::node::disrupted_taint;
+use crate::model::testing::nodes::{at, claim, fresh_node, pod, registered_node, taint, type_labels};
 use crate::model::workload_type::unregistered_taint;
 use crate::model::{Node, NodeClaim, ObjectRef, ProviderId};
 
@@ -146,7 +148,9 @@ impl World {
         self.now += 1;
         let (now, script) = (self.now, self.script.clone());
         for instance in &mut self.instances {
-            if matches!(instance.state, State::Ending { at } if now >= at) || script.instance_dies.is_some_and(|at| now >= at) {
+            if matches!(instance.state, State::Ending { at } if now >= at)
+                || script.instance_dies.is_some_and(|at| now >= at)
+            {
                 instance.state = State::Gone;
             }
         }
@@ -178,7 +182,9 @@ impl World {
         }
         self.pods.retain(|pod| pod.gone_by.is_none_or(|by| at(now) < by));
         let is_open = self.node.as_ref().is_some_and(|node| {
-            node.is_ready && !node.has_taint_like(&unregistered_taint()) && !node.has_taint_like(&disrupted_taint())
+            node.is_ready
+                && !node.has_taint_like(&unregistered_taint())
+                && !node.has_taint_like(&disrupted_taint())
         });
         if is_open && !self.has_bound {
             self.has_bound = true;
@@ -289,7 +295,10 @@ impl World {
             }
             Effect::PatchNode(patch) => {
                 let node = self.current_node(&patch.node)?;
-                assert!(!(node.is_deleting && patch.add_finalizer), "the API server would refuse a new finalizer");
+                assert!(
+                    !(node.is_deleting && patch.add_finalizer),
+                    "the API server would refuse a new finalizer"
+                );
                 patch_node(node, patch);
                 node.object.resource_version = version;
             }
@@ -319,7 +328,10 @@ impl World {
             Effect::DeletePod { pod, grace } => {
                 let (now, deadline) = (self.time(), self.deadline());
                 if let Some(pod) = self.pods.iter_mut().find(|other| other.uid == pod.uid) {
-                    assert!(deadline.is_some_and(|deadline| now >= deadline - pod.grace), "deleted too early");
+                    assert!(
+                        deadline.is_some_and(|deadline| now >= deadline - pod.grace),
+                        "deleted too early"
+                    );
                     pod.gone_by = Some(now + *grace);
                 }
                 return Ok(Some(Answer::Eviction { uid: pod.uid.clone(), answer: EvictionAnswer::Accepted }));
@@ -399,7 +411,10 @@ impl World {
         let Some(node) = &self.node else { return };
         let is_adopted = node.is_labelled(labels::REGISTERED);
         if is_adopted && !node.has_taint_like(&unregistered_taint()) {
-            assert!(node.has_taint(&taint("node-type=application:NoSchedule")), "open without the pool's taint");
+            assert!(
+                node.has_taint(&taint("node-type=application:NoSchedule")),
+                "open without the pool's taint"
+            );
             let types: Vec<_> = { node.labels.keys() }
                 .filter(|key| labels::domain(key) == Some(labels::NODE_TYPE_DOMAIN))
                 .collect();
@@ -473,8 +488,13 @@ impl Run {
         for _ in 0..40 {
             let Some(claim) = self.world.claim.clone() else { return };
             self.was_initialized |= claim.is(INITIALIZED);
-            let nodes: Vec<_> =
-                self.world.node.iter().filter(|node| node.provider_id == claim.provider_id).cloned().collect();
+            let nodes: Vec<_> = self
+                .world
+                .node
+                .iter()
+                .filter(|node| node.provider_id == claim.provider_id)
+                .cloned()
+                .collect();
             let pods = if nodes.is_empty() { Vec::new() } else { self.world.pods.clone() };
             self.memory.see(&pods);
             let view = ClaimView {
@@ -522,10 +542,13 @@ fn check_writes(effects: &[Effect]) {
     let mut written = BTreeSet::new();
     for effect in effects {
         let object = match effect {
-            Effect::PatchClaim(_) | Effect::SetStatus(_) | Effect::DeleteClaim(_) | Effect::RemoveClaimFinalizer => "",
-            Effect::PatchNode(NodePatch { node, .. }) | Effect::DeleteNode(node) | Effect::RemoveNodeFinalizer(node) => {
-                node.name.as_str()
-            }
+            Effect::PatchClaim(_)
+            | Effect::SetStatus(_)
+            | Effect::DeleteClaim(_)
+            | Effect::RemoveClaimFinalizer => "",
+            Effect::PatchNode(NodePatch { node, .. })
+            | Effect::DeleteNode(node)
+            | Effect::RemoveNodeFinalizer(node) => node.name.as_str(),
             _ => continue,
         };
         assert!(written.insert(object), "two writes of one object: {effects:?}");
@@ -547,7 +570,10 @@ fn scripts() -> Vec<(&'static str, Script)> {
             "the answer to the launch is lost and the claim deleted",
             Script { replies: vec![LaunchesUnheard; 9], claim_deleted: Some(1), hidden_for: 20, ..base() },
         ),
-        ("refused, failed, lost, launched", Script { replies: vec![Refuses, Fails, Refuses, LaunchesUnheard], ..base() }),
+        (
+            "refused, failed, lost, launched",
+            Script { replies: vec![Refuses, Fails, Refuses, LaunchesUnheard], ..base() },
+        ),
         ("no capacity", Script { replies: vec![HasNoCapacity; 9], claim_deleted: None, ..base() }),
         ("never launched", Script { replies: vec![Fails; 99], claim_deleted: None, ..base() }),
         ("never registered", Script { kubelet: Kubelet::NeverRegisters, claim_deleted: None, ..base() }),
@@ -574,7 +600,11 @@ fn every_life_comes_to_its_end() {
 
 #[test]
 fn a_life_has_all_of_its_stages() {
-    let run = Run::of(&Script { claim_deleted: Some(120), ..Script::default() }, &BTreeSet::new(), &BTreeSet::new());
+    let run = Run::of(
+        &Script { claim_deleted: Some(120), ..Script::default() },
+        &BTreeSet::new(),
+        &BTreeSet::new(),
+    );
     assert!(run.was_initialized && run.world.has_bound && run.world.was_drained);
     assert_eq!(run.world.instances.len(), 1);
     // Two pods of 3 s, five seconds without one, three for the instance; it is asked after every five.
@@ -591,7 +621,9 @@ fn attempts_go_up_only_when_the_cloud_has_refused() {
 
 #[test]
 fn an_open_node_and_a_silent_one_are_given_up_without_anybody_asking() {
-    for (name, latest) in [("registered open", 60), ("never registered", 950), ("never launched", 340), ("no capacity", 5)] {
+    for (name, latest) in
+        [("registered open", 60), ("never registered", 950), ("never launched", 340), ("no capacity", 5)]
+    {
         let (_, script) = scripts().into_iter().find(|(other, _)| *other == name).unwrap();
         let run = Run::of(&script, &BTreeSet::new(), &BTreeSet::new());
         assert!(run.world.now <= latest, "{name}: {} s", run.world.now);
@@ -677,7 +709,7 @@ fn the_world_notices_what_it_should() {
     };
     assert!(is_caught(orphan));
     let unfenced: fn(&mut World) = |world| {
-        let mut node = super::testing::registered_node();
+        let mut node = registered_node();
         node.taints.clear();
         world.node = Some(node);
     };

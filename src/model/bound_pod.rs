@@ -48,7 +48,9 @@ impl DoNotDisrupt {
         match value.map(String::as_str) {
             None => Self::No,
             Some("true") => Self::Always,
-            Some(text) => duration::parse(text).ok().filter(|length| length.is_positive()).map_or(Self::No, Self::For),
+            Some(text) => {
+                duration::parse(text).ok().filter(SignedDuration::is_positive).map_or(Self::No, Self::For)
+            }
         }
     }
 }
@@ -190,7 +192,9 @@ impl BoundPod {
     pub fn left_alone_until(&self) -> Option<Timestamp> {
         match self.do_not_disrupt {
             DoNotDisrupt::No | DoNotDisrupt::Always => None,
-            DoNotDisrupt::For(length) => self.started.map(|started| started.saturating_add(length).unwrap_or(Timestamp::MAX)),
+            DoNotDisrupt::For(length) => {
+                self.started.map(|started| started.saturating_add(length).unwrap_or(Timestamp::MAX))
+            }
         }
     }
 }

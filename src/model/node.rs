@@ -6,9 +6,19 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node as ApiNode;
 
 use super::{
-    object_ref::ObjectRef, provider_id::ProviderId, quantity::Quantity, resources::ResourceList, taints::Taint,
+    object_ref::ObjectRef,
+    provider_id::ProviderId,
+    quantity::Quantity,
+    resources::ResourceList,
+    taints::{Effect, Taint},
 };
 use crate::api::labels;
+
+/// The taint of a node that is being disrupted: no pod is scheduled there any more, and pods that do not tolerate it are drained.
+#[must_use]
+pub fn disrupted_taint() -> Taint {
+    Taint { key: labels::DISRUPTED_TAINT.to_owned(), value: String::new(), effect: Effect::NoSchedule }
+}
 
 /// A Node, as far as we decide on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

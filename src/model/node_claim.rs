@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    object_ref::ObjectRef, problem::Problem, provider_id::ProviderId, resources::ResourceList, taints::Effect,
-    taints::Taint,
+    object_ref::ObjectRef, problem::Problem, provider_id::ProviderId, resources::ResourceList,
+    taints::Effect, taints::Taint,
 };
 use crate::api::conditions::{Condition, ConditionStatus, Subject, find};
 use crate::api::nodeclaim::{self as api, NodeClaimStatus};

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lifecycle::memory::Answer;
-use crate::lifecycle::testing::{at, claim, pod};
 use crate::model::Toleration;
 use crate::model::bound_pod::DoNotDisrupt;
 use crate::model::pod::Phase;
+use crate::model::testing::nodes::{at, claim, pod};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -128,7 +128,13 @@ fn a_pod_is_deleted_early_enough_to_get_its_grace_and_not_earlier() {
         ("at the deadline", protected(), &none, 200, Some(1)),
         ("long past it", protected(), &none, 500, Some(1)),
         ("without grace", BoundPod { grace: SignedDuration::ZERO, ..protected() }, &none, 199, None),
-        ("without grace, at the deadline", BoundPod { grace: SignedDuration::ZERO, ..protected() }, &none, 200, Some(1)),
+        (
+            "without grace, at the deadline",
+            BoundPod { grace: SignedDuration::ZERO, ..protected() },
+            &none,
+            200,
+            Some(1),
+        ),
         ("just blocked", pod("p"), &blocked, 199, Some(1)),
         ("ending in time", ending(200), &none, 190, None),
         ("ending too late", ending(300), &none, 190, Some(10)),
@@ -137,7 +143,8 @@ fn a_pod_is_deleted_early_enough_to_get_its_grace_and_not_earlier() {
     for (name, pod, memory, now, expected) in cases {
         let pods = [pod, BoundPod { gone_by: Some(at(200)), ..self::pod("first") }];
         let drain = drain(&pods, memory, Some(deadline), at(now));
-        let graces: Vec<_> = drain.delete.iter().map(|(pod, grace)| (pod.key.name.as_str(), grace.as_secs())).collect();
+        let graces: Vec<_> =
+            drain.delete.iter().map(|(pod, grace)| (pod.key.name.as_str(), grace.as_secs())).collect();
         assert_eq!(graces, expected.map(|grace| ("p", grace)).into_iter().collect::<Vec<_>>(), "{name}");
         let looks = drain.look_again.is_some_and(|moment| moment > at(now));
         assert!(looks, "{name}: {:?}", drain.look_again);
@@ -146,7 +153,9 @@ fn a_pod_is_deleted_early_enough_to_get_its_grace_and_not_earlier() {
 
 #[test]
 fn a_deletion_is_not_repeated_at_once_whatever_came_of_it() {
-    for answer in [EvictionAnswer::Accepted, EvictionAnswer::Gone, EvictionAnswer::Failed { message: "odd".into() }] {
+    for answer in
+        [EvictionAnswer::Accepted, EvictionAnswer::Gone, EvictionAnswer::Failed { message: "odd".into() }]
+    {
         let memory = remembering("p-uid", answer.clone(), 200);
         let drain = drain(&[pod("p")], &memory, Some(at(200)), at(200)).delete.len();
         assert_eq!(drain, 0, "{answer:?}");
@@ -238,5 +247,26 @@ proptest! {
             drain(&pods, &memory, deadline.map(at), at(100)),
             drain(&reversed, &memory, deadline.map(at), at(100))
         );
+    }
+}
+
+#[test]
+fn a_pod_is_told_once_it_is_going() {
+    let pod = pod("web").reference();
+    let evict = Effect::Evict(pod.clone());
+    let delete = Effect::DeletePod { pod, grace: SECOND * 90 };
+    let cases = [
+        (&evict, Some("Evicted: evicted, since its node is being removed")),
+        (
+            &delete,
+            Some("Disrupted: deleted with 1m 30s of grace, since the removal of its node may take no longer"),
+        ),
+        (&Effect::FindInstance, None),
+    ];
+    for (effect, expected) in cases {
+        let told = event(effect, &EvictionAnswer::Accepted);
+        let told = told.map(|event| format!("{}: {}", event.reason, event.message));
+        assert_eq!(told.as_deref(), expected);
+        assert_eq!(event(effect, &EvictionAnswer::Gone), None);
     }
 }

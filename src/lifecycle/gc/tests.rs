@@ -1,5 +1,5 @@
 use super::*;
-use crate::lifecycle::testing::{at, claim, fresh_node, instance_id, object, registered_node};
+use crate::model::testing::nodes::{at, claim, fresh_node, instance_id, object, registered_node};
 
 fn instance(number: &str, launched: i64) -> Instance {
     Instance {

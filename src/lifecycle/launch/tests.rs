@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::memory::Answer;
-use crate::lifecycle::testing::{Scene, at, claim, launched_instance};
+use crate::lifecycle::testing::{Scene, launched_instance};
 use crate::model::problem::Problem;
+use crate::model::testing::nodes::{at, claim};
 
 fn failure(problem: LaunchProblem, is_answered: bool) -> LaunchFailure {
     LaunchFailure { problem, reason: "VcpuLimitExceeded".into(), message: "too many".into(), is_answered }
@@ -43,8 +44,20 @@ fn a_failure_is_given_up_waited_out_or_tried_again() {
     let mut late = said(None);
     late.created = at(-300);
     let cases: Vec<(NodeClaim, u32, LaunchFailure, i64, &[&str])> = vec![
-        (said(None), 0, failure(NoCapacity, true), 1, &["InsufficientCapacityError", "delete insufficient_capacity"]),
-        (said(None), 0, failure(NodeClassNotReady, true), 1, &["NodeClassNotReady", "delete nodeclass_not_ready"]),
+        (
+            said(None),
+            0,
+            failure(NoCapacity, true),
+            1,
+            &["InsufficientCapacityError", "delete insufficient_capacity"],
+        ),
+        (
+            said(None),
+            0,
+            failure(NodeClassNotReady, true),
+            1,
+            &["NodeClassNotReady", "delete nodeclass_not_ready"],
+        ),
         (said(None), 0, failure(Other, false), 1, &["LaunchFailed"]),
         (said(None), 0, failure(Other, false), 2, &["launch 0"]),
         (said(None), 0, failure(Other, true), 2, &[r#"patch {"treenail.dev/launch-attempt": "1"}"#]),
@@ -74,7 +87,12 @@ fn the_condition_says_what_failed_and_the_step_comes_back_in_time() {
     let conditions = status.conditions.clone().unwrap();
     let launched = conditions.iter().find(|condition| condition.type_ == LAUNCHED).unwrap();
     assert_eq!(
-        (&launched.status, launched.reason.as_str(), launched.message.as_str(), launched.last_transition_time.0),
+        (
+            &launched.status,
+            launched.reason.as_str(),
+            launched.message.as_str(),
+            launched.last_transition_time.0
+        ),
         (&ConditionStatus::Unknown, "VcpuLimitExceeded", "too many", at(0))
     );
 }

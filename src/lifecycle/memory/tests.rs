@@ -1,15 +1,21 @@
 use super::*;
-use crate::lifecycle::testing::{at, launched_instance, pod};
+use crate::lifecycle::testing::launched_instance;
+use crate::model::testing::nodes::{at, pod};
 
 fn failed(attempt: u32, is_answered: bool) -> Answer {
-    let failure =
-        LaunchFailure { problem: LaunchProblem::Other, reason: "Odd".into(), message: "odd".into(), is_answered };
+    let failure = LaunchFailure {
+        problem: LaunchProblem::Other,
+        reason: "Odd".into(),
+        message: "odd".into(),
+        is_answered,
+    };
     Answer::Launch { attempt, result: Err(failure) }
 }
 
 #[test]
 fn answers_of_the_eviction_api_are_classified() {
-    let twice = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    let twice =
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
     let blocked = |message: &str| EvictionAnswer::Blocked { message: message.into() };
     let failed = |message: &str| EvictionAnswer::Failed { message: message.into() };
     let cases = [
@@ -17,7 +23,11 @@ fn answers_of_the_eviction_api_are_classified() {
         (201, "", EvictionAnswer::Accepted),
         (404, "not found", EvictionAnswer::Gone),
         (409, "the UID in the precondition does not match", EvictionAnswer::Gone),
-        (429, "would violate the pod's disruption budget", blocked("would violate the pod's disruption budget")),
+        (
+            429,
+            "would violate the pod's disruption budget",
+            blocked("would violate the pod's disruption budget"),
+        ),
         (500, twice, blocked(twice)),
         (500, "etcd is down", failed("etcd is down")),
         (403, "no", failed("no")),
@@ -39,7 +49,11 @@ fn a_launch_under_way_makes_what_was_known_of_the_last_one_void() {
     assert!(!memory.has_refused(0));
     memory.record(failed(1, false), at(2));
     assert!(!memory.has_refused(1), "the answer may have been lost");
-    assert_eq!(memory.launch.as_ref().map(|known| known.ask_again), Some(at(4)), "the second failure in a row");
+    assert_eq!(
+        memory.launch.as_ref().map(|known| known.ask_again),
+        Some(at(4)),
+        "the second failure in a row"
+    );
     memory.record(Answer::Launch { attempt: 1, result: Ok(Box::new(launched_instance())) }, at(3));
     assert!(!memory.has_refused(1));
     memory.record(failed(1, false), at(10));
@@ -50,7 +64,8 @@ fn a_launch_under_way_makes_what_was_known_of_the_last_one_void() {
 fn failures_are_asked_again_later_and_later_and_answers_after_five_seconds() {
     let mut memory = ClaimMemory::default();
     let mut waits = Vec::new();
-    for result in [Err("odd".to_owned()), Err("odd".to_owned()), Ok(Existence::Exists), Err("odd".to_owned())] {
+    for result in [Err("odd".to_owned()), Err("odd".to_owned()), Ok(Existence::Exists), Err("odd".to_owned())]
+    {
         memory.record(Answer::Termination(result.clone()), at(100));
         memory.record(Answer::Instance(result.clone()), at(100));
         memory.record(Answer::Found(result.map(|_| None)), at(100));

@@ -1,8 +1,8 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::lifecycle::testing::{at, claim, instance_id, pod, registered_node};
 use crate::model::bound_pod::BoundPod;
+use crate::model::testing::nodes::{at, claim, instance_id, pod, registered_node};
 
 /// One of each; the match makes the compiler ask for those that are added.
 fn all<'a>(
@@ -102,11 +102,11 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
         Warning UnregisteredTaintMissing NodeClaim application-x7k2q
             Node n1 registered without the taint karpenter.sh/unregistered:NoExecute and was open to every pod, so it is terminated; let its kubelet register with that taint
         Warning MultipleNodesFound NodeClaim application-x7k2q
-            several Nodes have the instance's provider ID and none is registered: n1, n1; delete those that are not the instance
+            several Nodes have the instance's provider ID: n1, n1; delete those that are not the instance
         Normal NodeDeleted NodeClaim application-x7k2q
             Node n1 was deleted, so it is drained and its instance is terminated
         Warning TerminationGracePeriodExpiring NodeClaim application-x7k2q
-            pods that are still there at 2026-01-01T00:01:00Z, less their grace, are deleted whatever protects them
+            the drain ends at 2026-01-01T00:01:00Z: what is left by then is deleted, early enough for its grace, whatever protects it
         Warning FailedDraining Node n1
             the drain waits for pods: shop/web-0 (not allowed now: the budget needs 3 healthy pods and has 3), shop/web-1 (karpenter.sh/do-not-disrupt), shop/web-2 (karpenter.sh/do-not-disrupt until 2026-01-01T00:01:30Z), shop/web-3 (eviction failed: no\nanswer), shop/web-4 (it ends by 2026-01-01T00:00:30Z) and 2 more
         Normal AwaitingVolumeDetachment Node n1

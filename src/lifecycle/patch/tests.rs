@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::conditions::Change;
-use crate::lifecycle::testing::{at, claim as model_claim, instance_id, labels_of, launched_instance, object, taint};
+use crate::lifecycle::testing::launched_instance;
+use crate::model::testing::nodes::{at, claim as model_claim, instance_id, labels_of, object, taint};
 
 fn metadata() -> Value {
     json!({
@@ -130,7 +131,8 @@ fn applied_twice_a_patch_is_the_same_as_once() {
 fn only_our_finalizer_is_taken_off() {
     let mut object = node();
     object.metadata.finalizers.as_mut().unwrap().push("karpenter.sh/termination".into());
-    let expected = json!({"metadata": {"resourceVersion": "7", "uid": "u1", "finalizers": ["example.com/other"]}});
+    let expected =
+        json!({"metadata": {"resourceVersion": "7", "uid": "u1", "finalizers": ["example.com/other"]}});
     assert_eq!(without_finalizer(&object.metadata), expected);
     object.metadata.finalizers = Some(vec!["karpenter.sh/termination".into()]);
     assert_eq!(without_finalizer(&object.metadata)["metadata"]["finalizers"], json!([]));

@@ -2,7 +2,8 @@ use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::claim::Step;
 use crate::lifecycle::effect::Effect;
-use crate::lifecycle::testing::{Scene, at, claim, fresh_node, registered_node, taint, type_labels};
+use crate::lifecycle::testing::Scene;
+use crate::model::testing::nodes::{at, claim, fresh_node, registered_node, taint, type_labels};
 
 const REGISTERED_AT: i64 = 40;
 
@@ -17,11 +18,13 @@ fn registered(step: &Step) -> Option<(ConditionStatus, String)> {
 }
 
 fn patches(step: &Step) -> Vec<&NodePatch> {
-    let patch = |effect| match effect {
-        &Effect::PatchNode(ref patch) => Some(patch),
-        _ => None,
-    };
-    step.effects.iter().filter_map(patch).collect()
+    let mut found = Vec::new();
+    for effect in &step.effects {
+        if let Effect::PatchNode(patch) = effect {
+            found.push(patch);
+        }
+    }
+    found
 }
 
 #[test]
@@ -46,7 +49,10 @@ fn a_fenced_node_gets_everything_and_stays_fenced() {
         node: node.object.clone(),
         add_finalizer: true,
         owner: Some(claim().object),
-        labels: [(labels::NODEPOOL.to_owned(), "application".to_owned())].into_iter().chain(type_labels()).collect(),
+        labels: [(labels::NODEPOOL.to_owned(), "application".to_owned())]
+            .into_iter()
+            .chain(type_labels())
+            .collect(),
         remove_labels: [labels::NODE_TEAM, "workload-type.node-restriction.kubernetes.io/monitoring"]
             .map(str::to_owned)
             .into(),
@@ -80,7 +86,9 @@ fn only_what_is_seen_to_be_complete_is_opened() {
         |node| node.taints.retain(|taint| taint.key != "node-type"),
         |node| node.taints[0].value = "monitoring".into(),
         |node| node.labels.retain(|key, _| labels::domain(key) != Some(labels::NODE_TYPE_DOMAIN)),
-        |node| drop(node.labels.insert("workload-type.node-restriction.kubernetes.io/x".into(), String::new())),
+        |node| {
+            node.labels.insert("workload-type.node-restriction.kubernetes.io/x".into(), String::new());
+        },
     ];
     for (number, spoil) in spoil.into_iter().enumerate() {
         let mut node = complete();
@@ -112,7 +120,10 @@ fn startup_taints_are_put_on_once_and_only_where_they_are_to_be_synced() {
         let step = scene.with_node(node).step(at(31));
         let [patch] = patches(&step)[..] else { panic!("{step:?}") };
         assert_eq!(patch.taints.contains(&startup), expected);
-        assert!(patch.taints.contains(&taint("node-type=application:NoSchedule")), "the fence is always put on");
+        assert!(
+            patch.taints.contains(&taint("node-type=application:NoSchedule")),
+            "the fence is always put on"
+        );
     }
 }
 

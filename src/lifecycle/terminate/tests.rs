@@ -2,15 +2,18 @@ use super::*;
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::lifecycle::effect::DeletionReason;
 use crate::lifecycle::memory::{Answer, EvictionAnswer, LaunchFailure, LaunchProblem};
-use crate::lifecycle::testing::{Scene, at, claim, fresh_node, instance_id, launched_instance, pod, registered_node, taint};
+use crate::lifecycle::testing::{Scene, launched_instance};
 use crate::model::pod::PodKey;
+use crate::model::testing::nodes::{at, claim, fresh_node, instance_id, pod, registered_node, taint};
 use crate::model::{NodeClaim, Toleration};
 
 /// Effects in short; a status as the conditions that change, `Ready` left out.
 fn short(scene: &Scene, now: i64) -> Vec<String> {
     let describe = |condition: &Condition| format!("{}={}", condition.type_, condition.status);
     let words = |effect: &Effect| match effect {
-        Effect::PatchClaim(patch) => patch.annotations.values().map(|value| format!("note {value}")).collect(),
+        Effect::PatchClaim(patch) => {
+            patch.annotations.values().map(|value| format!("note {value}")).collect()
+        }
         Effect::SetStatus(status) => {
             let conditions = status.conditions.clone().unwrap_or_default();
             let is_new = |condition: &&Condition| {
@@ -96,7 +99,8 @@ fn an_empty_node_is_drained_once_it_has_been_closed_for_five_seconds() {
     let mut scene = closing();
     assert_eq!(short(&scene, 100), ["Drained=Unknown"]);
     assert_eq!(scene.step(at(100)).requeue_at, Some(at(105)));
-    let draining = Change::unknown(DRAINED, "Draining", "no pod is left; one that was bound just now would be seen");
+    let draining =
+        Change::unknown(DRAINED, "Draining", "no pod is left; one that was bound just now would be seen");
     scene.claim = scene.claim.with(&[draining], at(100));
     assert_eq!(short(&scene, 104), Vec::<String>::new());
     assert_eq!(short(&scene, 105), ["terminate", "Drained=True", "VolumesDetached=True"]);
@@ -115,7 +119,9 @@ fn an_empty_node_is_drained_once_it_has_been_closed_for_five_seconds() {
 fn trouble_with_pods_is_told_and_their_deadline_kept() {
     let mut scene = closing();
     scene.claim.annotations.insert(labels::TERMINATION_TIMESTAMP.into(), at(200).to_string());
-    scene.claim = scene.claim.with(&[Change::unknown(DRAINED, "Draining", "pods are left; see the events of the Node")], at(100));
+    scene.claim = scene
+        .claim
+        .with(&[Change::unknown(DRAINED, "Draining", "pods are left; see the events of the Node")], at(100));
     scene.pods = vec![pod("web")];
     let answer = EvictionAnswer::Blocked { message: "budget".into() };
     scene.memory.record(Answer::Eviction { uid: "web-uid".into(), answer }, at(160));
@@ -155,7 +161,11 @@ fn volumes_are_waited_for_until_the_deadline_save_those_of_pods_that_stay() {
     scene.volumes.push(volume("pv-odd", None));
     let step = scene.step(at(120));
     let Some(Effect::Report(event)) = step.effects.first() else { panic!("{step:?}") };
-    assert!(event.message.contains("pv-orders, pv-odd") && !event.message.contains("pv-logs"), "{}", event.message);
+    assert!(
+        event.message.contains("pv-orders, pv-odd") && !event.message.contains("pv-logs"),
+        "{}",
+        event.message
+    );
     assert_eq!(short(&scene, 120), ["AwaitingVolumeDetachment", "VolumesDetached=Unknown"]);
     assert_eq!(step.requeue_at, Some(at(121)));
     scene.claim.annotations.insert(labels::TERMINATION_TIMESTAMP.into(), at(200).to_string());
@@ -278,6 +288,7 @@ fn a_claim_that_knows_no_instance_goes_when_it_is_certain_that_there_is_none() {
 
 #[test]
 fn every_reason_for_a_deletion_has_a_name_of_its_own() {
-    let names: std::collections::BTreeSet<_> = DeletionReason::ALL.iter().map(|reason| reason.name()).collect();
+    let names: std::collections::BTreeSet<_> =
+        DeletionReason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(names.len(), DeletionReason::ALL.len());
 }

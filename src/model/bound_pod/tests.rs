@@ -89,7 +89,8 @@ fn a_pod_is_left_alone_for_as_long_as_it_asks() {
 
 #[test]
 fn the_last_event_is_what_the_pod_tells_of_itself() {
-    let scheduled = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:00:50Z"}]);
+    let scheduled =
+        json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:00:50Z"}]);
     let ended = json!([{
         "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "finishedAt": "1970-01-01T00:05:00Z"}},
@@ -118,5 +119,8 @@ fn volumes_are_known_by_their_claims() {
         {"name": "data", "persistentVolumeClaim": {"claimName": "orders"}},
         {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
     ]);
-    assert_eq!(read(json!({"spec": {"volumes": volumes}})).unwrap().volume_claims, ["orders", "web-1-scratch"]);
+    assert_eq!(
+        read(json!({"spec": {"volumes": volumes}})).unwrap().volume_claims,
+        ["orders", "web-1-scratch"]
+    );
 }
