@@ -5,7 +5,7 @@
 //!
 //! - [`api`] (L0): the objects that people write, their CRDs, and the names on them.
 //! - [`model`] (L1): pure values that decisions are made from.
-//! - [`admission`], [`scheduling`], [`lifecycle`] (L2): pure deciders.
+//! - [`admission`], [`scheduling`], [`lifecycle`], [`disruption`] (L2): pure deciders.
 //! - [`ports`], [`config`] (L3): what drivers need of the outside, as traits: time and a cloud; settings.
 //! - [`cluster`], [`cloud`], [`tls`], [`telemetry`] (L4): the API server, EC2, certificates, logs.
 //! - [`controllers`], [`server`] (L5): the drivers, and the webhook's HTTP side.
@@ -19,6 +19,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod config;
 pub mod controllers;
+pub mod disruption;
 pub mod lifecycle;
 pub mod model;
 pub mod ports;

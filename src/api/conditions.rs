@@ -136,6 +136,12 @@ impl Change {
         Self { message: message.into(), ..self }
     }
 
+    /// Gives another reason, as a condition does whose reason is what people look for.
+    #[must_use]
+    pub fn with_reason(self, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+
     fn new(
         type_: &'static str,
         status: ConditionStatus,

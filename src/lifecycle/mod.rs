@@ -1,4 +1,30 @@
 //! The life of nodes and of what depends on them, decided. Pure.
+//!
+//! - [`claim`] is the entry: one step of a claim's life, from what is known to what is to be done. It goes through [`launch`],
+//!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`].
+//! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node.
+//! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
+//! - [`gc`] finds what belongs to nothing any more, on both sides.
+//! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say.
 
+mod backoff;
+pub mod claim;
+pub mod drain;
+pub mod effect;
+pub mod fence;
+pub mod gc;
+mod initialization;
+pub mod launch;
+pub mod liveness;
+pub mod memory;
+mod notice;
+pub mod patch;
 pub mod pool_status;
+mod registration;
+mod terminate;
 pub mod type_status;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -4,15 +4,21 @@
 //! map's order, and nothing panics on outside data: what comes from an API object is parsed once, with all its problems
 //! returned, and is usable from then on. How pods are placed, admitted or disrupted is decided one layer up.
 
+pub mod bound_pod;
 pub mod envelope;
+pub mod event;
 pub mod host_port;
 pub mod instance_type;
 pub mod label;
 pub mod min_values;
+pub mod node;
+pub mod node_claim;
 pub mod node_pool;
+pub mod object_ref;
 pub mod pod;
 pub mod price;
 pub mod problem;
+pub mod provider_id;
 pub mod quantity;
 pub mod reason;
 pub mod requirement;
@@ -24,10 +30,16 @@ pub(crate) mod testing;
 pub(crate) mod text;
 pub mod workload_type;
 
+pub use bound_pod::BoundPod;
+pub use event::Event;
 pub use instance_type::InstanceType;
+pub use node::Node;
+pub use node_claim::NodeClaim;
 pub use node_pool::NodePool;
+pub use object_ref::ObjectRef;
 pub use pod::Pod;
 pub use price::Price;
+pub use provider_id::ProviderId;
 pub use quantity::Quantity;
 pub use reason::Reason;
 pub use requirement::Requirement;

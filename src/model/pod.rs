@@ -101,6 +101,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Reads `status.phase`.
+    #[must_use]
+    pub fn read(phase: Option<&str>) -> Self {
+        match phase {
+            Some("Running") => Self::Running,
+            Some("Succeeded") => Self::Succeeded,
+            Some("Failed") => Self::Failed,
+            _ => Self::Pending,
+        }
+    }
+
     /// Whether the pod holds resources no more.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -256,15 +267,9 @@ impl Pod {
     fn with_status(self, pod: &ApiPod) -> Self {
         let Some(status) = &pod.status else { return self };
         let conditions = status.conditions.iter().flatten();
-        let phase = match status.phase.as_deref() {
-            Some("Running") => Phase::Running,
-            Some("Succeeded") => Phase::Succeeded,
-            Some("Failed") => Phase::Failed,
-            _ => Phase::Pending,
-        };
         Self {
             nominated_node_name: status.nominated_node_name.clone().filter(|name| !name.is_empty()),
-            phase,
+            phase: Phase::read(status.phase.as_deref()),
             is_unschedulable: conditions.into_iter().any(|condition| {
                 condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
             }),

@@ -1,5 +1,7 @@
 //! Short text for the values that tests are full of.
 
+pub(crate) mod nodes;
+
 use super::{requirement::Requirement, requirements::Requirements, resources::ResourceList};
 
 /// Reads `cpu=1 memory=2Gi`.

@@ -1,0 +1,159 @@
+//! From a Node that its kubelet created to one that pods may use.
+//!
+//! A kubelet registers with the taint `karpenter.sh/unregistered:NoExecute`. While it is on, the Node gets its finalizer, its owner, the
+//! claim's labels, annotations and taints, and the labels of the workload types. Only when all of that is *seen* on the Node is the taint
+//! taken off, by a write that fails if anything on the Node has changed since: no pod can use a node that lacks any of it.
+//!
+//! Stricter than Karpenter:
+//! - a Node that shows up without the taint was open before it was fenced. It is never registered, and its claim is deleted;
+//! - pool taints are put on, and given the claim's value, even where the Node asks for taints not to be synced: a kubelet can write that
+//!   label. Only startup taints are left alone there, since whatever removes those may have done so already;
+//! - type labels that the claim's pool does not give are taken off.
+//!
+//! Afterwards only type labels are kept up, and none is removed: pods of the type may run there.
+
+use crate::api::conditions::Change;
+use crate::api::labels;
+use crate::api::nodeclaim::REGISTERED;
+use crate::model::workload_type::unregistered_taint;
+use crate::model::{Node, NodeClaim};
+
+use super::claim::{Draft, missing};
+use super::effect::{DeletionReason, NodePatch};
+use super::launch::LAUNCH_ATTEMPT;
+use super::notice::Notice;
+
+/// Annotations that are about the claim and not about its Node.
+const OF_THE_CLAIM: [&str; 3] =
+    [labels::TERMINATION_TIMESTAMP, LAUNCH_ATTEMPT, "kubectl.kubernetes.io/last-applied-configuration"];
+
+/// How far a Node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It waits behind its taint.
+    Fenced,
+    /// It was registered for this claim.
+    Ours,
+    /// It is open, and nobody registered it.
+    Stranger,
+}
+
+/// Gets the claim's Node registered; the Node, once it is.
+pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
+    let view = draft.view;
+    let is_registered = view.claim.is(REGISTERED);
+    if is_registered {
+        draft.set(Change::holds(REGISTERED));
+        if let Some(node) = view.nodes.iter().find(|node| node.is_deleting && node.has_finalizer) {
+            draft.give_up(DeletionReason::NodeDeleted, &Notice::NodeDeleted { node });
+            return None;
+        }
+    }
+    let mut nodes = view.nodes.iter().filter(|node| !node.is_deleting);
+    let node = match (nodes.next(), nodes.next()) {
+        (Some(node), None) => node,
+        (None, _) => {
+            if !is_registered {
+                let message = "no Node has the instance's provider ID yet";
+                draft.set(Change::unknown(REGISTERED, "NodeNotFound", message));
+            }
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            let notice = Notice::MultipleNodesFound { nodes: view.nodes };
+            if !is_registered {
+                draft.set(Change::fails(REGISTERED, "MultipleNodesFound", notice.to_string()));
+            }
+            draft.report(&notice);
+            return None;
+        }
+    };
+    match standing(node, view.claim) {
+        Standing::Stranger => {
+            let notice = Notice::UnregisteredTaintMissing { node };
+            if !is_registered {
+                draft.set(Change::fails(REGISTERED, "UnregisteredTaintMissing", notice.to_string()));
+            }
+            draft.give_up(DeletionReason::UnregisteredTaintMissing, &notice);
+            None
+        }
+        Standing::Fenced => {
+            let sync = missing_on(node, draft);
+            if !draft.patch_node(sync) {
+                draft.patch_node(opening(node));
+            }
+            None
+        }
+        Standing::Ours => {
+            draft.set(Change::holds(REGISTERED));
+            if view.claim.node_name.as_ref() != Some(&node.object.name) {
+                draft.status.node_name = Some(node.object.name.clone());
+            }
+            let pairs = view.type_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let labels = missing(&node.labels, pairs);
+            draft.patch_node(NodePatch { labels, ..NodePatch::of(&node.object) });
+            Some(node)
+        }
+    }
+}
+
+/// Whether the Node was registered for this claim: it carries the label, and belongs to the claim. A kubelet can write the label, and does
+/// not know the claim's UID. Of a claim that is registered either will do, since people may have taken the other off.
+pub(super) fn is_adopted(node: &Node, claim: &NodeClaim) -> bool {
+    let is_owned = node.owner_uids.contains(&claim.object.uid);
+    let is_labelled = node.is_labelled(labels::REGISTERED);
+    if claim.is(REGISTERED) { is_owned || is_labelled } else { is_owned && is_labelled }
+}
+
+fn standing(node: &Node, claim: &NodeClaim) -> Standing {
+    let is_fenced = node.has_taint_like(&unregistered_taint());
+    // Put on a registered Node by hand, the taint is not ours to take off.
+    let was_opened = claim.is(REGISTERED) && node.is_labelled(labels::REGISTERED);
+    if is_fenced && !was_opened {
+        Standing::Fenced
+    } else if is_adopted(node, claim) {
+        Standing::Ours
+    } else {
+        Standing::Stranger
+    }
+}
+
+/// All that the Node lacks to be opened.
+fn missing_on(node: &Node, draft: &Draft<'_>) -> NodePatch {
+    let (claim, type_labels) = (draft.view.claim, draft.view.type_labels);
+    let mut taints: Vec<_> = claim.taints.iter().filter(|taint| !node.has_taint(taint)).cloned().collect();
+    // Once only, together with the finalizer: whatever removes startup taints may be quicker than we are.
+    if !node.has_finalizer && !node.is_labelled(labels::DO_NOT_SYNC_TAINTS) {
+        let absent = claim.startup_taints.iter().filter(|taint| !node.has_taint_like(taint));
+        taints.extend(absent.cloned());
+    }
+    let wanted = claim.labels.iter().chain(type_labels);
+    let is_foreign = |key: &&String| {
+        let is_of_a_type = labels::domain(key) == Some(labels::NODE_TYPE_DOMAIN) || *key == labels::NODE_TEAM;
+        is_of_a_type && !type_labels.contains_key(*key) && !claim.labels.contains_key(*key)
+    };
+    let annotations = claim.annotations.iter().filter(|(key, _)| !OF_THE_CLAIM.contains(&key.as_str()));
+    NodePatch {
+        add_finalizer: !node.has_finalizer,
+        owner: (!node.owner_uids.contains(&claim.object.uid)).then(|| claim.object.clone()),
+        labels: missing(&node.labels, wanted.map(|(key, value)| (key.as_str(), value.as_str()))),
+        remove_labels: node.labels.keys().filter(is_foreign).cloned().collect(),
+        annotations: missing(
+            &node.annotations,
+            annotations.map(|(key, value)| (key.as_str(), value.as_str())),
+        ),
+        taints,
+        ..NodePatch::of(&node.object)
+    }
+}
+
+fn opening(node: &Node) -> NodePatch {
+    NodePatch {
+        labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
+        remove_taints: vec![unregistered_taint()],
+        ..NodePatch::of(&node.object)
+    }
+}
+
+#[cfg(test)]
+mod tests;
