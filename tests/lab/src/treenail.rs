@@ -55,7 +55,11 @@ impl Treenail {
     /// Applies the custom resource definitions.
     pub async fn install_crds(&self, lab: &Lab) -> Result<()> {
         let kubectl = lab.kubectl(&User::administrator())?;
-        kubectl.apply(&read(&self.manifests.join("crds"), |_| true)?).await?;
+        // Server-side: tests that share a lab may install them at once.
+        let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        let applied =
+            kubectl.run_with_input(&arguments, &read(&self.manifests.join("crds"), |_| true)?).await?;
+        ensure!(applied.success, "kubectl apply: {}", applied.stderr.trim());
         let established =
             kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]).await?;
         ensure!(established.success, "the CRDs were not established: {}", established.stderr.trim());
