@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::error::CloudError;
 use crate::api::ec2nodeclass::{Ami, Ec2NodeClass, SecurityGroup, Subnet};
+pub use crate::model::ProviderId;
 use crate::model::instance_type::CapacityType;
 use crate::model::{InstanceType, Requirements, ResourceList, Taint};
 
@@ -89,29 +90,6 @@ pub struct ClusterFacts {
     pub dns_address: IpAddr,
     /// `1.36`: major and minor version of the API server.
     pub kubernetes_version: String,
-}
-
-/// The name of an instance that the cloud, the NodeClaim and the Node agree on: `aws:///us-east-1a/i-0123456789abcdef0`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProviderId(String);
-
-impl ProviderId {
-    /// Takes the text as it is; a provider that cannot read it says "not found".
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ProviderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Which claim is launched, and the how manieth try this is.
