@@ -83,7 +83,10 @@ doc: ## build the API documentation, warnings are errors
 .PHONY: ci
 ci: prerequisites format-check ## what decides whether a change lands
 	@$(MAKE) --jobs 2 lab lint
-	@$(MAKE) doc gen-check test
+	@$(MAKE) doc
+# The tests compare the CRDs; a build of the program for that alone would build the AWS SDK once more.
+	@$(TABLES) --check
+	@$(MAKE) test
 
 .PHONY: clean
 clean: ## remove everything that was built
