@@ -230,12 +230,7 @@ async fn play_pod_attacks(stage: &Stage<'_>) {
 /// Refused, and the reason's code is the first of our words.
 fn assert_refused(attack: &str, outcome: &Outcome, code: &str) {
     assert!(!outcome.success, "{attack} was accepted: {}", outcome.stdout);
-    let ours = outcome
-        .stderr
-        .split("denied the request: ")
-        .nth(1)
-        .or(outcome.stderr.split("denied request: ").nth(1));
-    let ours = ours.unwrap_or_else(|| panic!("{attack}: {}", outcome.stderr));
+    let ours = outcome.refusal().unwrap_or_else(|| panic!("{attack}: {}", outcome.stderr));
     assert!(ours.starts_with(&format!("{code}: ")), "{attack}: {}", outcome.stderr);
 }
 

@@ -26,6 +26,15 @@ pub struct Outcome {
     pub stderr: String,
 }
 
+impl Outcome {
+    /// What a webhook or a policy said when it refused, without the API server's own words before it; nothing if neither did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        let said = ["denied the request: ", "denied request: "].into_iter();
+        said.filter_map(|words| self.stderr.split_once(words)).map(|(_, ours)| ours.trim()).next()
+    }
+}
+
 impl Kubectl {
     pub(crate) fn new(executable: &Path, kubeconfig: PathBuf, folder: PathBuf) -> Self {
         Self { executable: executable.to_owned(), kubeconfig, folder }

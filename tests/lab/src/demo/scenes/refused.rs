@@ -109,9 +109,7 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
         let outcome = stage.apply_as(&user, refusal.manifest).await?;
         ensure!(!outcome.success, "{} was accepted: {}", refusal.what, outcome.stdout.trim());
         let message = outcome.stderr.trim();
-        // The API server's own words come first; ours start with the reason's code.
-        let ours = message.split("denied the request: ").nth(1).or(message.split("denied request: ").nth(1));
-        let ours = ours.unwrap_or(message);
+        let ours = outcome.refusal().unwrap_or(message);
         ensure!(
             ours.starts_with(&format!("{}:", refusal.code)),
             "{} was refused otherwise: {message}",
