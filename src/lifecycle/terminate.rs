@@ -16,7 +16,7 @@ use super::registration::is_adopted;
 use crate::api::conditions::{Change, find};
 use crate::api::labels;
 use crate::api::nodeclaim::{
-    DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, REGISTERED, VOLUMES_DETACHED,
+    DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, VOLUMES_DETACHED,
 };
 use crate::model::node::disrupted_taint;
 use crate::model::{BoundPod, Node, ProviderId};
@@ -101,18 +101,18 @@ fn end(draft: &mut Draft<'_>, provider_id: &ProviderId) {
     }
 }
 
-/// Whether the instance is known to be gone.
+/// Whether the instance is known to be gone, by the last that the cloud has said.
 ///
-/// Right after a launch the cloud may not know of it yet. It does once it has been seen to end, or to have run, or after a while.
+/// Right after a launch the cloud may not know of it yet, not even when its kubelet is heard already. It does once it has said that the
+/// instance will end, or after a while.
 fn is_gone(draft: &Draft<'_>) -> bool {
     let (claim, memory) = (draft.view.claim, draft.view.memory);
     // A Node that is ready has its kubelet's word for it that the instance runs.
     let is_silent = draft.view.nodes.iter().all(|node| !node.is_ready);
-    let answers = memory.termination.iter().chain(memory.instance.iter().filter(|_| is_silent));
-    let gone_at = answers.filter(|known| known.value == Ok(Existence::Gone)).map(|known| known.at).max();
-    let was_seen = claim.is(INSTANCE_TERMINATING) || claim.is(REGISTERED) || !draft.view.nodes.is_empty();
+    let answers = memory.instance.iter().filter(|_| is_silent).chain(&memory.termination);
+    let Some(last) = answers.max_by_key(|known| known.at) else { return false };
     let shows_from = later(claim.true_since(LAUNCHED).unwrap_or(claim.created), LAUNCH_SHOWS_WITHIN);
-    gone_at.is_some_and(|at| was_seen || at >= shows_from)
+    last.value == Ok(Existence::Gone) && (claim.is(INSTANCE_TERMINATING) || last.at >= shows_from)
 }
 
 /// Keeps new pods off the Node, and marks it as going, one after the other.

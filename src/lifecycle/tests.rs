@@ -19,6 +19,10 @@ fn scripts() -> Vec<(&'static str, Script)> {
         ("deleted as the node registers", Script { claim_deleted: Some(20), ..base() }),
         ("deleted as the node gets ready", Script { claim_deleted: Some(25), ..base() }),
         ("the instance is not shown for long", Script { hidden_for: 25, claim_deleted: Some(3), ..base() }),
+        (
+            "deleted as the node registers, before the instance is shown",
+            Script { hidden_for: 22, claim_deleted: Some(21), ..base() },
+        ),
         ("the answer to the launch is lost", Script { replies: vec![LaunchesUnheard], ..base() }),
         (
             "the answer to the launch is lost and the claim deleted",

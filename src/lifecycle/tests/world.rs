@@ -453,7 +453,7 @@ pub(super) struct Run {
     pub(super) effects: usize,
     pub(super) rounds: usize,
     pub(super) was_initialized: bool,
-    /// What there was to see after the last round, and when it wanted to look again.
+    /// What the last round looked at, and when it wanted to look again.
     pub(super) seen: Option<Seen>,
     pub(super) requeue_at: Option<Timestamp>,
 }
@@ -476,7 +476,6 @@ impl Run {
             let is_due = run.requeue_at.is_some_and(|due| run.world.time() >= due);
             if is_due || run.seen.as_ref() != Some(&run.world.seen()) {
                 run.settle(crashes, lags);
-                run.seen = Some(run.world.seen());
             }
             run.world.tick();
             run.world.check();
@@ -487,6 +486,8 @@ impl Run {
     /// Steps until nothing is left to do at this moment.
     fn settle(&mut self, crashes: &BTreeSet<usize>, lags: &BTreeSet<usize>) {
         for _ in 0..40 {
+            // Not what there is after the round: what changes behind its back must wake it.
+            self.seen = Some(self.world.seen());
             let Some(claim) = self.world.claim.clone() else { return };
             self.was_initialized |= claim.is(INITIALIZED);
             let nodes: Vec<_> = self
