@@ -1,6 +1,5 @@
 //! `treenail controller`: leases, caches, controllers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,24 +8,20 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::cluster_facts;
 use super::supervisor::Supervisor;
-use super::{cluster_facts, follow_namespaces, follow_typed};
-use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels::KARPENTER_LEASE;
-use crate::api::nodeclaim::NodeClaim;
-use crate::api::nodepool::NodePool;
-use crate::api::workload_type::WorkloadType;
 use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
-use crate::cluster::cache::Cache;
+use crate::cluster::caches::Caches;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
 use crate::controllers::workload_type::WorkloadTypeController;
 use crate::ports::clock::{Clock, WallClock};
-use crate::server::health::{self, Check, Readiness};
+use crate::server::health::{self, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
 
@@ -54,7 +49,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let cluster = Arc::new(cluster_facts::read(&settings, &config, &client, service_cidr).await?);
 
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
-    let caches = Caches::follow(&client, &mut supervisor);
+    let caches = Caches::default();
+    caches.follow(&client, |name, task| supervisor.spawn(name, task));
     let types = WorkloadTypeController {
         client: client.clone(),
         clock: Arc::clone(&clock),
@@ -172,41 +168,5 @@ async fn keep(
         if changed.is_err() {
             return;
         }
-    }
-}
-
-struct Caches {
-    namespaces: Cache<BTreeMap<String, String>>,
-    workload_types: Cache<WorkloadType>,
-    node_pools: Cache<NodePool>,
-    node_claims: Cache<NodeClaim>,
-    node_classes: Cache<Ec2NodeClass>,
-}
-
-impl Caches {
-    fn follow(client: &Client, supervisor: &mut Supervisor) -> Self {
-        let caches = Self {
-            namespaces: Cache::new("Namespace"),
-            workload_types: Cache::new("WorkloadType"),
-            node_pools: Cache::new("NodePool"),
-            node_claims: Cache::new("NodeClaim"),
-            node_classes: Cache::new("EC2NodeClass"),
-        };
-        follow_namespaces(supervisor, client, &caches.namespaces);
-        follow_typed(supervisor, "workload type watch", client, &caches.workload_types);
-        follow_typed(supervisor, "node pool watch", client, &caches.node_pools);
-        follow_typed(supervisor, "node claim watch", client, &caches.node_claims);
-        follow_typed(supervisor, "node class watch", client, &caches.node_classes);
-        caches
-    }
-
-    fn checks(&self) -> Vec<Check> {
-        vec![
-            self.namespaces.check(),
-            self.workload_types.check(),
-            self.node_pools.check(),
-            self.node_claims.check(),
-            self.node_classes.check(),
-        ]
     }
 }

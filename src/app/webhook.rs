@@ -13,12 +13,12 @@ use kube::api::Api;
 use tokio::net::TcpListener;
 
 use super::supervisor::Supervisor;
-use super::{follow_namespaces, follow_typed};
 use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
+use crate::cluster::caches::{follow_namespaces, follow_typed};
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -105,10 +105,10 @@ impl Caches {
     }
 
     fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
-        follow_namespaces(supervisor, client, &self.namespaces);
-        follow_typed(supervisor, "workload type watch", client, &self.workload_types);
-        follow_typed(supervisor, "node pool watch", client, &self.node_pools);
-        follow_typed(supervisor, "node class watch", client, &self.node_classes);
+        supervisor.spawn("namespace watch", follow_namespaces(client, &self.namespaces));
+        supervisor.spawn("workload type watch", follow_typed(client, &self.workload_types));
+        supervisor.spawn("node pool watch", follow_typed(client, &self.node_pools));
+        supervisor.spawn("node class watch", follow_typed(client, &self.node_classes));
     }
 
     fn is_synced(&self) -> bool {

@@ -3,6 +3,9 @@
 //! What is kept of an object is the caller's choice: the whole, or the slice that decisions are made from. An object that
 //! cannot be read does not wedge the watch: it is left out, named in the log, and everything else goes on.
 //! A list that is read again (after the watch broke) replaces the content whole, so no reader sees half of one.
+//!
+//! Whoever writes an object can let the cache [learn](Cache::learn) the answer, so that it need not wait for its own write to come back
+//! by the watch. What is older than what is known is dropped: resource versions are compared as numbers, as KEP-5504 allows.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -25,13 +28,38 @@ pub struct Key {
     pub name: String,
 }
 
-/// What is known of a kind; cheap to clone, all clones see the same.
+/// An object, and what was read of it.
+#[derive(Clone, Debug)]
+pub struct Known<O, M> {
+    /// The object, for those who change it: a patch of a list is made from the whole list.
+    pub object: O,
+    /// What decisions are made from.
+    pub model: M,
+}
+
+/// An object, and the version of it.
 #[derive(Debug)]
+struct Entry<K> {
+    version: Option<u64>,
+    object: Arc<K>,
+}
+
+/// What is told about each change, with what was known before and what is known now.
+type Observer<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send + Sync>;
+
+/// What is known of a kind; cheap to clone, all clones see the same.
 pub struct Cache<K> {
     kind: Arc<str>,
-    objects: Arc<RwLock<BTreeMap<Key, Arc<K>>>>,
+    objects: Arc<RwLock<BTreeMap<Key, Entry<K>>>>,
+    observers: Arc<RwLock<Vec<Observer<K>>>>,
     /// Raised at every change; zero until the first list is complete.
     revision: watch::Sender<u64>,
+}
+
+impl<K> Debug for Cache<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl<K> Clone for Cache<K> {
@@ -39,6 +67,7 @@ impl<K> Clone for Cache<K> {
         Self {
             kind: Arc::clone(&self.kind),
             objects: Arc::clone(&self.objects),
+            observers: Arc::clone(&self.observers),
             revision: self.revision.clone(),
         }
     }
@@ -48,7 +77,18 @@ impl<K> Cache<K> {
     /// An empty cache; [`Cache::follow`] fills it.
     #[must_use]
     pub fn new(kind: &str) -> Self {
-        Self { kind: kind.into(), objects: Arc::default(), revision: watch::Sender::new(0) }
+        Self {
+            kind: kind.into(),
+            objects: Arc::default(),
+            observers: Arc::default(),
+            revision: watch::Sender::new(0),
+        }
+    }
+
+    /// Calls `observer` after each change from now on, with what was known of the object before and what is now. It must be quick and
+    /// may read this cache.
+    pub fn observe(&self, observer: impl Fn(Option<&K>, Option<&K>) + Send + Sync + 'static) {
+        self.observers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(observer));
     }
 
     /// The kind, as messages name it.
@@ -85,13 +125,22 @@ impl<K> Cache<K> {
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        self.objects
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .map(|entry| Arc::clone(&entry.object))
     }
 
     /// All objects, in the order of their keys.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.objects
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(|entry| Arc::clone(&entry.object))
+            .collect()
     }
 
     /// Watches the kind for as long as it is awaited. Errors are logged and tried again with backoff.
@@ -110,30 +159,51 @@ impl<K> Cache<K> {
         }
     }
 
+    /// Takes over the answer to a write of an object that is known already, if it is newer.
+    ///
+    /// An object that is not known is left out: it may have been deleted since.
+    pub fn learn<O: Resource>(&self, object: O, keep: impl FnOnce(O) -> K) {
+        let (key, version) = (key(&object), version(&object));
+        self.change(&key, |objects| {
+            if objects.get(&key).is_some_and(|known| version > known.version) {
+                objects.insert(key.clone(), Entry { version, object: Arc::new(keep(object)) });
+            }
+        });
+    }
+
     fn apply<O: Resource, E: Display>(
         &self,
         event: watcher::Event<O>,
-        listed: &mut BTreeMap<Key, Arc<K>>,
+        listed: &mut BTreeMap<Key, Entry<K>>,
         keep: &impl Fn(O) -> Result<K, E>,
     ) {
         match event {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(object) => {
-                let key = key(&object);
+                let (key, version) = (key(&object), version(&object));
                 if let Some(object) = self.read(&key, object, keep) {
-                    listed.insert(key, object);
+                    listed.insert(key, Entry { version, object });
                 }
             }
-            watcher::Event::InitDone => self.change(|objects| *objects = std::mem::take(listed)),
+            watcher::Event::InitDone => self.replace(std::mem::take(listed)),
             watcher::Event::Apply(object) => {
-                let key = key(&object);
-                // An object that can no longer be read is no longer known: its last readable version is not its truth.
-                match self.read(&key, object, keep) {
-                    Some(object) => self.change(|objects| drop(objects.insert(key, object))),
-                    None => self.change(|objects| drop(objects.remove(&key))),
-                }
+                let (key, version) = (key(&object), version(&object));
+                let read = self.read(&key, object, keep);
+                self.change(&key, |objects| {
+                    if objects.get(&key).is_some_and(|known| known.is_newer_than(version)) {
+                        return;
+                    }
+                    // An object that can no longer be read is no longer known: its last readable version is not its truth.
+                    match read {
+                        Some(object) => drop(objects.insert(key.clone(), Entry { version, object })),
+                        None => drop(objects.remove(&key)),
+                    }
+                });
             }
-            watcher::Event::Delete(object) => self.change(|objects| drop(objects.remove(&key(&object)))),
+            watcher::Event::Delete(object) => {
+                let key = key(&object);
+                self.change(&key, |objects| drop(objects.remove(&key)));
+            }
         }
     }
 
@@ -146,10 +216,62 @@ impl<K> Cache<K> {
         read.ok().map(Arc::new)
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<Key, Arc<K>>)) {
-        change(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner));
+    /// Takes over a list, save where something newer is known already.
+    fn replace(&self, listed: BTreeMap<Key, Entry<K>>) {
+        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::replace(&mut *objects, listed);
+        let mut changes = Vec::new();
+        for (key, now) in objects.iter_mut() {
+            let was = before.remove(key);
+            match was {
+                Some(was) if was.is_newer_than(now.version) => *now = was,
+                was => changes.push((was.map(|was| was.object), Some(Arc::clone(&now.object)))),
+            }
+        }
+        drop(objects);
+        changes.extend(before.into_values().map(|gone| (Some(gone.object), None)));
+        for (before, now) in changes {
+            self.tell(before.as_deref(), now.as_deref());
+        }
         self.revision.send_modify(|revision| *revision += 1);
     }
+
+    /// Changes what is known of one object, and tells about it if it did change.
+    fn change(&self, key: &Key, change: impl FnOnce(&mut BTreeMap<Key, Entry<K>>)) {
+        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let look =
+            |objects: &BTreeMap<Key, Entry<K>>| objects.get(key).map(|entry| Arc::clone(&entry.object));
+        let before = look(&objects);
+        change(&mut objects);
+        let now = look(&objects);
+        drop(objects);
+        let is_same = match (&before, &now) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            self.tell(before.as_deref(), now.as_deref());
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+    }
+
+    fn tell(&self, before: Option<&K>, now: Option<&K>) {
+        for observer in self.observers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            observer(before, now);
+        }
+    }
+}
+
+impl<K> Entry<K> {
+    fn is_newer_than(&self, version: Option<u64>) -> bool {
+        // Versions that are no numbers cannot be compared: whoever speaks last is right.
+        matches!((self.version, version), (Some(own), Some(other)) if own > other)
+    }
+}
+
+fn version(object: &impl Resource) -> Option<u64> {
+    object.meta().resource_version.as_deref()?.parse().ok()
 }
 
 fn key(object: &impl Resource) -> Key {
@@ -182,6 +304,54 @@ mod tests {
             json!({ "metadata": { "name": name, "namespace": "n" }, "data": { "d": data } }),
         )
         .unwrap()
+    }
+
+    fn versioned(name: &str, data: &str, version: u64) -> ConfigMap {
+        let mut object = object(name, data);
+        object.metadata.resource_version = Some(version.to_string());
+        object
+    }
+
+    #[test]
+    fn what_was_written_is_known_at_once_and_not_forgotten_by_what_is_older() {
+        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+        let cache: Cache<ConfigMap> = Cache::new("ConfigMap");
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let data = |object: &ConfigMap| object.data.clone().unwrap().remove("d").unwrap();
+        let notes = Arc::clone(&seen);
+        cache.observe(move |before, now| notes.lock().unwrap().push((before.map(data), now.map(data))));
+        let mut listed = BTreeMap::new();
+        let mut play = |event| cache.apply(event, &mut listed, &part(|object: ConfigMap| object));
+        let known = || cache.get("n", "a").map(|object| data(&object));
+        let note =
+            |before: Option<&str>, now: Option<&str>| (before.map(str::to_owned), now.map(str::to_owned));
+
+        cache.learn(versioned("a", "made", 1), |object| object);
+        assert_eq!(known(), None, "it may be gone again");
+        for event in [Init, InitApply(versioned("a", "1", 1)), InitApply(versioned("b", "b", 1)), InitDone] {
+            play(event);
+        }
+        cache.learn(versioned("a", "3", 3), |object| object);
+        play(Apply(versioned("a", "2", 2)));
+        cache.learn(versioned("a", "2", 2), |object| object);
+        assert_eq!(known().as_deref(), Some("3"));
+        for event in [Init, InitApply(versioned("a", "2", 2)), InitDone] {
+            play(event);
+        }
+        assert_eq!(known().as_deref(), Some("3"), "a list may be older than a write, too");
+        play(Apply(versioned("a", "4", 4)));
+        play(Delete(versioned("a", "4", 5)));
+        cache.learn(versioned("a", "3", 3), |object| object);
+        assert_eq!(known(), None);
+        let expected = [
+            note(None, Some("1")),
+            note(None, Some("b")),
+            note(Some("1"), Some("3")),
+            note(Some("b"), None),
+            note(Some("3"), Some("4")),
+            note(Some("4"), None),
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected);
     }
 
     /// Plays events; an object whose data is `bad` cannot be read. Returns what is known, and whether it is complete.

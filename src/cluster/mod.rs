@@ -1,6 +1,8 @@
 //! The cluster as Treenail sees and changes it: caches fed by watches, writes, leases.
 
 pub mod cache;
+pub mod caches;
+pub mod events;
 pub mod lease;
 pub mod write;
 

@@ -1,7 +1,28 @@
 //! The drivers: each reads state, asks a decider, and carries out what it answers.
 
+use std::sync::Arc;
+
+use kube::Client;
+
+use crate::cluster::caches::Caches;
+use crate::cluster::events::Events;
+use crate::ports::clock::Clock;
+
 pub mod certificate;
 pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
 pub mod workload_type;
+
+/// What controllers of the provisioning half share. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What is known of the cluster.
+    pub caches: Caches,
+    /// Tells people.
+    pub events: Events,
+}

@@ -8,10 +8,10 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
 use crate::api::ec2nodeclass::Ec2NodeClass;
-use crate::api::labels;
-use crate::api::nodeclaim::NodeClaim;
+use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::cluster::cache::Cache;
+use crate::cluster::caches::KnownClaim;
 use crate::cluster::write::apply_status;
 use crate::lifecycle::pool_status::status;
 use crate::ports::clock::Clock;
@@ -32,7 +32,7 @@ pub struct NodePoolController {
     /// The classes that they name.
     pub node_classes: Cache<Ec2NodeClass>,
     /// The claims that were made from them.
-    pub node_claims: Cache<NodeClaim>,
+    pub node_claims: Cache<KnownClaim>,
 }
 
 impl NodePoolController {
@@ -63,10 +63,10 @@ impl NodePoolController {
     /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
     async fn write_all(&self) -> bool {
         let claims = self.node_claims.all();
-        let mut claims_of: BTreeMap<&str, Vec<&NodeClaim>> = BTreeMap::new();
+        let mut claims_of: BTreeMap<&str, Vec<&ApiNodeClaim>> = BTreeMap::new();
         for claim in &claims {
-            if let Some(pool) = claim.labels().get(labels::NODEPOOL) {
-                claims_of.entry(pool).or_default().push(claim);
+            if let Some(pool) = claim.model.pool() {
+                claims_of.entry(pool).or_default().push(&claim.object);
             }
         }
         let mut is_done = true;

@@ -8,10 +8,10 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
 use crate::api::labels;
-use crate::api::nodeclaim::NodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
+use crate::cluster::caches::KnownClaim;
 use crate::cluster::write::apply_status;
 use crate::lifecycle::type_status::{Counts, launched, status};
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
@@ -33,7 +33,7 @@ pub struct WorkloadTypeController {
     /// The pools.
     pub node_pools: Cache<NodePool>,
     /// The claims: their nodes are there, or on their way.
-    pub node_claims: Cache<NodeClaim>,
+    pub node_claims: Cache<KnownClaim>,
     /// The labels of the namespaces.
     pub namespaces: Cache<BTreeMap<String, String>>,
 }
@@ -79,7 +79,8 @@ impl WorkloadTypeController {
             .collect();
         let pools: BTreeMap<_, _> =
             self.node_pools.all().iter().map(|object| (object.name_any(), Pool::read(object))).collect();
-        let nodes: Vec<_> = self.node_claims.all().iter().filter_map(|claim| launched(claim)).collect();
+        let nodes: Vec<_> =
+            self.node_claims.all().iter().filter_map(|claim| launched(&claim.model)).collect();
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let counts = self.counts(&nodes);
         let now = self.clock.now();

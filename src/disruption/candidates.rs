@@ -15,6 +15,8 @@ use crate::model::{BoundPod, Node, NodeClaim};
 /// What a NodePool says about the disruption of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
+    /// Its UID, for the events that tell about it.
+    pub uid: String,
     /// How long pods must have left a node alone; `None` for never, also where that cannot be read.
     pub consolidate_after: Option<SignedDuration>,
     /// How many nodes may be disrupted at once.
@@ -27,7 +29,8 @@ impl Pool {
     pub fn read(object: &nodepool::NodePool) -> Self {
         let disruption = &object.spec.disruption;
         let consolidate_after = disruption.consolidate_after.value().unwrap_or(None);
-        Self { consolidate_after, budgets: disruption.budgets.clone() }
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        Self { uid, consolidate_after, budgets: disruption.budgets.clone() }
     }
 }
 

@@ -104,6 +104,8 @@ impl Command {
 pub struct Held {
     /// The pool.
     pub pool: String,
+    /// Its UID.
+    pub uid: String,
     /// What its budgets allow.
     pub allowance: Allowance,
     /// How many of its nodes are being disrupted.
@@ -121,7 +123,7 @@ impl Held {
             .budget
             .map_or_else(String::new, |index| format!("spec.disruption.budgets[{index}] "));
         Event {
-            regarding: Regarding::NodePool { name: self.pool.clone() },
+            regarding: Regarding::NodePool { name: self.pool.clone(), uid: self.uid.clone() },
             severity: Severity::Normal,
             reason: "DisruptionBlocked",
             message: format!(
@@ -266,7 +268,9 @@ impl Round<'_, '_> {
             });
         }
         if waiting > 0 {
-            let held = Held { pool: self.name.to_owned(), allowance: *allowance, disrupted, waiting };
+            let (pool, uid) = (self.name.to_owned(), self.pool.map(|pool| pool.uid.clone()));
+            let uid = uid.unwrap_or_default();
+            let held = Held { pool, uid, allowance: *allowance, disrupted, waiting };
             self.decision.held.push(held);
         }
     }

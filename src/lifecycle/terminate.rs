@@ -15,9 +15,7 @@ use super::notice::Notice;
 use super::registration::is_adopted;
 use crate::api::conditions::{Change, find};
 use crate::api::labels;
-use crate::api::nodeclaim::{
-    DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, VOLUMES_DETACHED,
-};
+use crate::api::nodeclaim::{DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, VOLUMES_DETACHED};
 use crate::model::node::disrupted_taint;
 use crate::model::{BoundPod, Node, ProviderId};
 

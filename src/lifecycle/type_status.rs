@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::api::conditions::{Change, Subject};
-use crate::api::labels;
-use crate::api::nodeclaim::NodeClaim;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
-use crate::model::taints::{Effect, Taint};
+use crate::model::NodeClaim;
 use crate::model::workload_type::{
     Derivation, Finding, FindingKind, Fleet, LaunchedNode, WorkloadType, derive,
 };
@@ -57,12 +55,7 @@ pub fn status(
 /// What a claim says of its node. A claim of no pool is nobody's node.
 #[must_use]
 pub fn launched(claim: &NodeClaim) -> Option<LaunchedNode> {
-    let pool = claim.metadata.labels.as_ref()?.get(labels::NODEPOOL)?.clone();
-    let taints = claim.spec.taints.iter().filter_map(|taint| {
-        let effect = Effect::from_name(taint.effect.as_str())?;
-        Some(Taint { key: taint.key.clone(), value: taint.value.clone(), effect })
-    });
-    Some(LaunchedNode { pool, taints: taints.collect() })
+    Some(LaunchedNode { pool: claim.pool()?.to_owned(), taints: claim.taints.clone() })
 }
 
 fn conditions(derivation: &Derivation) -> Vec<Change> {

@@ -1,12 +1,15 @@
-//! A pod on a node, as emptiness and drains see it, read once from the API object.
+//! A pod on a node: what it takes there, and what emptiness and drains must know of it, read once from the API object.
 //!
-//! What the pod would need elsewhere is not part of it; [`super::Pod`] is the slice that placing is decided from.
+//! What the pod would need elsewhere is not part of it; [`super::Pod`] is the slice that placing is decided from. [`KnownPod`] is
+//! either, by whether the pod has a node.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 
 use super::{
-    pod::{Phase, PodKey},
+    host_port::HostPort,
+    pod::{MalformedPod, Phase, Pod, PodKey, effective_requests},
+    resources::ResourceList,
     taints::{Taint, Toleration},
 };
 use crate::api::{duration, labels};
@@ -80,6 +83,10 @@ pub struct BoundPod {
     pub do_not_disrupt: DoNotDisrupt,
     /// The taints that it tolerates.
     pub tolerations: Vec<Toleration<'static>>,
+    /// What it requests of its node, itself included as one of `pods`. Nothing, if that cannot be read.
+    pub requests: ResourceList,
+    /// The ports that it takes on its node.
+    pub host_ports: Vec<HostPort>,
     /// The claims of the volumes that it uses, in its namespace.
     pub volume_claims: Vec<String>,
     /// The last time that it was bound, began to be deleted, or ended, as the pod itself tells.
@@ -137,6 +144,8 @@ impl BoundPod {
                 .flatten()
                 .map(|toleration| Toleration::from(toleration).into_owned())
                 .collect(),
+            requests: effective_requests(pod).unwrap_or_default(),
+            host_ports: HostPort::of_pod(spec),
             volume_claims: claims.collect(),
             last_event: last_event(pod),
         })
@@ -195,6 +204,43 @@ impl BoundPod {
             DoNotDisrupt::For(length) => {
                 self.started.map(|started| started.saturating_add(length).unwrap_or(Timestamp::MAX))
             }
+        }
+    }
+}
+
+/// A pod, as far as anything is decided about it: where it could run while it has no node, what it does there once it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownPod {
+    /// It has no node.
+    Unbound(Box<Pod>),
+    /// It has one.
+    Bound(Box<BoundPod>),
+}
+
+impl KnownPod {
+    /// Reads an API object.
+    pub fn read(pod: &ApiPod) -> Result<Self, MalformedPod> {
+        match BoundPod::read(pod) {
+            Some(bound) => Ok(Self::Bound(Box::new(bound))),
+            None => Pod::from_api(pod).map(Box::new).map(Self::Unbound),
+        }
+    }
+
+    /// The pod, if it has a node.
+    #[must_use]
+    pub fn bound(&self) -> Option<&BoundPod> {
+        match self {
+            Self::Bound(pod) => Some(pod),
+            Self::Unbound(_) => None,
+        }
+    }
+
+    /// The pod, if it has none.
+    #[must_use]
+    pub fn unbound(&self) -> Option<&Pod> {
+        match self {
+            Self::Unbound(pod) => Some(pod),
+            Self::Bound(_) => None,
         }
     }
 }

@@ -39,10 +39,19 @@ pub enum Regarding {
         /// Its UID.
         uid: String,
     },
-    /// A NodePool, by name.
+    /// A NodePool.
     NodePool {
         /// Its name.
         name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// A WorkloadType.
+    WorkloadType {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
     },
     /// A Pod.
     Pod {

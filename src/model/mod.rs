@@ -30,7 +30,7 @@ pub(crate) mod testing;
 pub(crate) mod text;
 pub mod workload_type;
 
-pub use bound_pod::BoundPod;
+pub use bound_pod::{BoundPod, KnownPod};
 pub use event::Event;
 pub use instance_type::InstanceType;
 pub use node::Node;

@@ -26,6 +26,7 @@ mod requests;
 mod unsupported;
 
 pub use provisionable::NotProvisionable;
+pub(super) use requests::effective_requests;
 pub use unsupported::UnsupportedConstraint;
 
 #[cfg(test)]

@@ -24,7 +24,11 @@ fn case() -> Case {
         node: Some(registered_node()),
         pods: Vec::new(),
         nominated_until: None,
-        pool: Some(Pool { consolidate_after: Some(SignedDuration::from_secs(60)), budgets: Vec::new() }),
+        pool: Some(Pool {
+            uid: "pool-uid".into(),
+            consolidate_after: Some(SignedDuration::from_secs(60)),
+            budgets: Vec::new(),
+        }),
     }
 }
 
@@ -38,8 +42,13 @@ fn judge(case: &Case, now: i64) -> Result<(), Ineligible> {
 fn an_empty_node_may_be_given_up_when_it_has_been_quiet_for_long_enough() {
     let event = |second| BoundPod { phase: Phase::Succeeded, last_event: Some(at(second)), ..pod("done") };
     let daemon = BoundPod { runner: Runner::DaemonSet, last_event: Some(at(900)), ..pod("daemon") };
-    let after =
-        |seconds| Some(Pool { consolidate_after: Some(SignedDuration::from_secs(seconds)), budgets: vec![] });
+    let after = |seconds| {
+        Some(Pool {
+            uid: "pool-uid".into(),
+            consolidate_after: Some(SignedDuration::from_secs(seconds)),
+            budgets: vec![],
+        })
+    };
     let noted = |second| NodeClaim { last_pod_event: Some(at(second)), ..case().claim };
     let cases = [
         (case(), 160),
@@ -73,7 +82,7 @@ fn what_keeps_a_node_is_named() {
         Some(node)
     };
     let key = |name: &str| pod(name).key;
-    let never = Some(Pool { consolidate_after: None, budgets: vec![] });
+    let never = Some(Pool { uid: "pool-uid".into(), consolidate_after: None, budgets: vec![] });
     let mut poolless = case().claim;
     poolless.labels.clear();
     let deleting = Node { is_deleting: true, ..registered_node() };

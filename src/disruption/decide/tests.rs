@@ -43,8 +43,11 @@ impl Owned {
 
 fn pools(budgets: &[&str]) -> BTreeMap<String, Pool> {
     let budget = |nodes: &&str| Budget { nodes: (*nodes).to_owned(), ..Budget::default() };
-    let pool =
-        Pool { consolidate_after: Some(SignedDuration::ZERO), budgets: budgets.iter().map(budget).collect() };
+    let pool = Pool {
+        uid: "pool-uid".into(),
+        consolidate_after: Some(SignedDuration::ZERO),
+        budgets: budgets.iter().map(budget).collect(),
+    };
     [("application".to_owned(), pool)].into()
 }
 
@@ -85,7 +88,10 @@ fn empty_nodes_are_marked_as_far_as_the_budget_goes_the_quietest_first() {
     fleet[1].pods = vec![pod("web")];
     let decision = check_at(&fleet, &["2"], 200, &["mark 2", "mark 3"]);
     let allowance = Allowance { nodes: 2, budget: Some(0) };
-    assert_eq!(decision.held, [Held { pool: "application".into(), allowance, disrupted: 0, waiting: 1 }]);
+    assert_eq!(
+        decision.held,
+        [Held { pool: "application".into(), uid: "pool-uid".into(), allowance, disrupted: 0, waiting: 1 }]
+    );
     assert_eq!(decision.kept.keys().collect::<Vec<_>>(), ["application-1"]);
     check_at(&fleet, &["5"], 200, &["mark 2", "mark 3", "mark 0"]);
     check_at(&fleet, &["30%"], 200, &["mark 2", "mark 3"]);

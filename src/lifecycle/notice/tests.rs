@@ -72,7 +72,8 @@ fn check(expected: Expect) {
         let object = match regarding {
             Regarding::NodeClaim { name, .. } => format!("NodeClaim {name}"),
             Regarding::Node { name, .. } => format!("Node {name}"),
-            Regarding::NodePool { name } => format!("NodePool {name}"),
+            Regarding::NodePool { name, .. } => format!("NodePool {name}"),
+            Regarding::WorkloadType { name, .. } => format!("WorkloadType {name}"),
             Regarding::Pod { key, .. } => format!("Pod {key}"),
         };
         format!("{} {reason} {object}\n    {message}\n", severity.name())

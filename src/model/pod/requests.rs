@@ -20,7 +20,9 @@ use crate::model::{
 /// and the pod itself as one of `pods`.
 ///
 /// Every amount that is no quantity is reported with the path of its list.
-pub(super) fn effective_requests(pod: &ApiPod) -> Result<ResourceList, Vec<(String, InvalidAmount)>> {
+pub(in crate::model) fn effective_requests(
+    pod: &ApiPod,
+) -> Result<ResourceList, Vec<(String, InvalidAmount)>> {
     let Some(spec) = &pod.spec else {
         return Ok(ResourceList::new().with(resources::PODS, Quantity::from_units(1)));
     };

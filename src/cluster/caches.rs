@@ -1,0 +1,211 @@
+//! Everything that the controller knows of the cluster, one cache a kind, and the watches that fill them.
+//!
+//! Of objects that are many or large, only what decisions are made from is kept.
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode, PersistentVolume, Pod as ApiPod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::api::{Api, DynamicObject, PartialObjectMeta};
+use kube::core::ApiResource;
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::cache::{Cache, Known, part, typed};
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::labels;
+use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
+use crate::api::nodepool::NodePool;
+use crate::api::workload_type::WorkloadType;
+use crate::model::pod::{MalformedPod, PodKey};
+use crate::model::{KnownPod, Node, NodeClaim, Pod};
+
+/// A NodeClaim and what was read of it.
+pub type KnownClaim = Known<ApiNodeClaim, NodeClaim>;
+/// A Node and what was read of it.
+pub type KnownNode = Known<ApiNode, Node>;
+
+/// A volume that is attached to a node, or is being attached or detached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The Node's name.
+    pub node_name: String,
+    /// The name of the persistent volume.
+    pub volume: String,
+}
+
+/// The caches. Cheap to clone, all clones see the same.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    /// The labels of namespaces, as far as they are ours.
+    pub namespaces: Cache<BTreeMap<String, String>>,
+    /// Workload types.
+    pub workload_types: Cache<WorkloadType>,
+    /// Pools.
+    pub node_pools: Cache<NodePool>,
+    /// Claims.
+    pub node_claims: Cache<KnownClaim>,
+    /// Node classes.
+    pub node_classes: Cache<Ec2NodeClass>,
+    /// Nodes.
+    pub nodes: Cache<KnownNode>,
+    /// Pods of all namespaces.
+    pub pods: Cache<KnownPod>,
+    /// One pod of each DaemonSet, as its template makes it.
+    pub daemons: Cache<Pod>,
+    /// Attachments of volumes.
+    pub attachments: Cache<Attachment>,
+    /// Persistent volumes: the claims that they are bound to.
+    pub volumes: Cache<Option<PodKey>>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            namespaces: Cache::new("Namespace"),
+            workload_types: Cache::new("WorkloadType"),
+            node_pools: Cache::new("NodePool"),
+            node_claims: Cache::new("NodeClaim"),
+            node_classes: Cache::new("EC2NodeClass"),
+            nodes: Cache::new("Node"),
+            pods: Cache::new("Pod"),
+            daemons: Cache::new("DaemonSet"),
+            attachments: Cache::new("VolumeAttachment"),
+            volumes: Cache::new("PersistentVolume"),
+        }
+    }
+}
+
+impl Caches {
+    /// Fills all of them for as long as the tasks run that are given to `spawn`, each with its name.
+    pub fn follow(&self, client: &Client, mut spawn: impl FnMut(&'static str, BoxFuture<'static, ()>)) {
+        spawn("namespace watch", follow_namespaces(client, &self.namespaces).boxed());
+        spawn("workload type watch", follow_typed(client, &self.workload_types).boxed());
+        spawn("node pool watch", follow_typed(client, &self.node_pools).boxed());
+        spawn("node class watch", follow_typed(client, &self.node_classes).boxed());
+        spawn(
+            "node claim watch",
+            self.node_claims.clone().follow(dynamic::<ApiNodeClaim>(client), whole(), claim).boxed(),
+        );
+        let (nodes, pods) = (Api::all(client.clone()), Api::all(client.clone()));
+        spawn("node watch", self.nodes.clone().follow(nodes, whole(), part(known_node)).boxed());
+        spawn(
+            "pod watch",
+            self.pods.clone().follow(pods, whole(), |pod: ApiPod| KnownPod::read(&pod)).boxed(),
+        );
+        let sets = Api::all(client.clone());
+        spawn("daemon set watch", self.daemons.clone().follow(sets, whole(), daemon).boxed());
+        let attachments = Api::all(client.clone());
+        spawn(
+            "volume attachment watch",
+            self.attachments.clone().follow(attachments, whole(), attachment).boxed(),
+        );
+        let volumes = Api::all(client.clone());
+        spawn(
+            "persistent volume watch",
+            self.volumes.clone().follow(volumes, whole(), part(claim_of)).boxed(),
+        );
+    }
+
+    /// Whether all of them are complete.
+    #[must_use]
+    pub fn are_synced(&self) -> bool {
+        self.checks().iter().all(|check| check().is_none())
+    }
+
+    /// What readiness asks.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Box<dyn Fn() -> Option<String> + Send + Sync>> {
+        vec![
+            self.namespaces.check(),
+            self.workload_types.check(),
+            self.node_pools.check(),
+            self.node_claims.check(),
+            self.node_classes.check(),
+            self.nodes.check(),
+            self.pods.check(),
+            self.daemons.check(),
+            self.attachments.check(),
+            self.volumes.check(),
+        ]
+    }
+}
+
+/// Fills a cache of the labels of namespaces, as far as they are ours: anybody may give a namespace any number of others.
+pub fn follow_namespaces(
+    client: &Client,
+    cache: &Cache<BTreeMap<String, String>>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+    let ours = part(|namespace: PartialObjectMeta<Namespace>| {
+        let mut labels = namespace.metadata.labels.unwrap_or_default();
+        labels.retain(|key, _| key.starts_with(labels::OWN_PREFIX));
+        labels
+    });
+    // Small pages: what is not kept is still read.
+    cache.clone().follow(namespaces, whole().page_size(50), ours)
+}
+
+/// Fills a cache of custom resources. They are read one by one, so that one that cannot be read does not hide the others.
+pub fn follow_typed<K>(client: &Client, cache: &Cache<K>) -> impl Future<Output = ()> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
+{
+    cache.clone().follow(dynamic::<K>(client), whole(), typed::<K>)
+}
+
+fn dynamic<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
+}
+
+fn whole() -> watcher::Config {
+    watcher::Config::default()
+}
+
+fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
+    typed(object).map(known_claim)
+}
+
+/// A claim as the cache keeps it.
+#[must_use]
+pub fn known_claim(mut object: ApiNodeClaim) -> KnownClaim {
+    object.metadata.managed_fields = None;
+    // Every stored object has a time of creation.
+    let model = NodeClaim::read(&object, Timestamp::UNIX_EPOCH);
+    Known { object, model }
+}
+
+/// A Node as the cache keeps it: without the long lists that its kubelet reports.
+#[must_use]
+pub fn known_node(mut object: ApiNode) -> KnownNode {
+    object.metadata.managed_fields = None;
+    if let Some(status) = &mut object.status {
+        (status.images, status.volumes_attached, status.volumes_in_use) = (None, None, None);
+    }
+    let model = Node::read(&object);
+    Known { object, model }
+}
+
+/// The pod that a DaemonSet makes on each node, under the set's own name.
+fn daemon(set: DaemonSet) -> Result<Pod, MalformedPod> {
+    let namespace = set.metadata.namespace.unwrap_or_default();
+    let template = set.spec.map(|spec| spec.template).unwrap_or_default();
+    let mut pod = Pod::from_template(&namespace, &template)?;
+    pod.key.name = set.metadata.name.unwrap_or_default();
+    Ok(pod)
+}
+
+fn attachment(object: VolumeAttachment) -> Result<Attachment, &'static str> {
+    let volume = object.spec.source.persistent_volume_name.ok_or("it attaches no persistent volume")?;
+    Ok(Attachment { node_name: object.spec.node_name, volume })
+}
+
+fn claim_of(volume: PersistentVolume) -> Option<PodKey> {
+    let claim = volume.spec?.claim_ref?;
+    Some(PodKey { namespace: claim.namespace?, name: claim.name? })
+}

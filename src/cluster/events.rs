@@ -1,0 +1,162 @@
+//! Tells people: events, in a queue of their own, so that no decision waits for them.
+//!
+//! The same event is sent once in a while only. One that cannot be sent is lost, and logged: what it tells is in a status, too, or comes
+//! again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event as ApiEvent, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use crate::api::labels;
+use crate::model::Event;
+use crate::model::event::{Regarding, Severity};
+use crate::ports::clock::Clock;
+
+/// The same event is not sent again for so long. Karpenter's value.
+const SAME_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(2);
+/// More events than this do not wait; a fleet of a thousand nodes makes some hundreds at once.
+const MOST_WAITING: usize = 4096;
+/// What the API server accepts as the note of an event, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Who reports, as `kubectl describe` shows it.
+const CONTROLLER: &str = "treenail";
+
+/// Takes events to send. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    /// Makes the sending end, and the task that sends. `identity` is this process's name.
+    pub fn new(
+        client: Client,
+        identity: &str,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
+        (Self(sender), send(Recorder::new(client, reporter), receiver, clock))
+    }
+
+    /// Sends the event, soon. Never waits.
+    pub fn send(&self, event: Event) {
+        if let Err(error) = self.0.try_send(event) {
+            tracing::warn!(%error, "an event is lost");
+        }
+    }
+}
+
+async fn send(recorder: Recorder, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
+    let mut sent = Sent::default();
+    while let Some(event) = events.recv().await {
+        if !sent.is_new(&event, clock.now()) {
+            continue;
+        }
+        let (regarding, event) = (reference(&event.regarding), api_event(event));
+        if let Err(error) = recorder.publish(&event, &regarding).await {
+            tracing::warn!(%error, object = regarding.name, reason = event.reason, "an event could not be sent");
+        }
+    }
+}
+
+/// What was sent lately.
+#[derive(Debug, Default)]
+struct Sent(BTreeMap<(Regarding, &'static str, String), Timestamp>);
+
+impl Sent {
+    fn is_new(&mut self, event: &Event, now: Timestamp) -> bool {
+        self.0.retain(|_, at| now.duration_since(*at) < SAME_AGAIN_AFTER);
+        let (regarding, reason, same_if) = event.dedupe_key();
+        let key = (regarding.clone(), reason, same_if.to_owned());
+        let is_new = !self.0.contains_key(&key);
+        self.0.entry(key).or_insert(now);
+        is_new
+    }
+}
+
+fn api_event(event: Event) -> ApiEvent {
+    let type_ = match event.severity {
+        Severity::Normal => EventType::Normal,
+        Severity::Warning => EventType::Warning,
+    };
+    let note = Some(shortened(event.message));
+    // The API wants an action; ours are named by their reasons.
+    ApiEvent {
+        type_,
+        reason: event.reason.to_owned(),
+        note,
+        action: event.reason.to_owned(),
+        secondary: None,
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    const MORE: &str = "...";
+    if note.len() > LONGEST_NOTE {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE - MORE.len()));
+        note.push_str(MORE);
+    }
+    note
+}
+
+fn reference(regarding: &Regarding) -> ObjectReference {
+    let cluster_scoped = |version: String, kind: &str, name: &str, uid: &str| ObjectReference {
+        api_version: Some(version),
+        kind: Some(kind.to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    };
+    let karpenter = || format!("{}/v1", labels::KARPENTER_GROUP);
+    match regarding {
+        Regarding::NodeClaim { name, uid } => cluster_scoped(karpenter(), "NodeClaim", name, uid),
+        Regarding::NodePool { name, uid } => cluster_scoped(karpenter(), "NodePool", name, uid),
+        Regarding::WorkloadType { name, uid } => {
+            cluster_scoped("treenail.dev/v1alpha1".to_owned(), "WorkloadType", name, uid)
+        }
+        Regarding::Node { name, uid } => cluster_scoped("v1".to_owned(), "Node", name, uid),
+        Regarding::Pod { key, uid } => ObjectReference {
+            namespace: Some(key.namespace.clone()),
+            ..cluster_scoped("v1".to_owned(), "Pod", &key.name, uid)
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(reason: &'static str, same_if: &str) -> Event {
+        Event {
+            regarding: Regarding::Node { name: "n".to_owned(), uid: "u".to_owned() },
+            severity: Severity::Normal,
+            reason,
+            message: format!("{reason} at some time"),
+            same_if: same_if.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_same_event_is_sent_once_in_a_while() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut sent = Sent::default();
+        assert!(sent.is_new(&event("Drain", "a"), at(0)));
+        assert!(!sent.is_new(&event("Drain", "a"), at(100)));
+        assert!(sent.is_new(&event("Drain", "b"), at(100)));
+        assert!(sent.is_new(&event("Launch", "a"), at(100)));
+        assert!(sent.is_new(&event("Drain", "a"), at(220)));
+        assert_eq!(sent.0.len(), 1, "what was sent long ago is forgotten");
+    }
+
+    #[test]
+    fn a_note_is_as_long_as_the_api_allows_and_stays_text() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let long = shortened("ü".repeat(1000));
+        assert!(long.len() <= 1024 && long.ends_with("ü..."), "{}", long.len());
+    }
+}
