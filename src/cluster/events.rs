@@ -37,7 +37,7 @@ impl Events {
         client: Client,
         identity: &str,
         clock: Arc<dyn Clock>,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
         (Self(sender), send(Recorder::new(client, reporter), receiver, clock))
