@@ -61,7 +61,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         client: client.clone(),
         clock: Arc::clone(&clock),
         caches: caches.clone(),
-        events,
+        events: events.clone(),
     };
     // Before the caches are filled, of whose changes it is told.
     let claims = NodeClaimController::new(context, Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
@@ -91,6 +91,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         cloud: ec2,
         cluster,
         node_classes: caches.node_classes.clone(),
+        node_claims: caches.node_claims.clone(),
+        events: events.clone(),
     };
     supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
 

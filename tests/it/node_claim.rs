@@ -1,8 +1,9 @@
 //! A NodeClaim, applied by hand, becomes a Node and goes again, whatever happens to it on the way.
 
 use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use treenail::api::conditions::{find, is_true};
 use treenail::api::ec2nodeclass::Ec2NodeClass;
@@ -51,6 +52,17 @@ async fn create(world: &World, claim: &NodeClaim) -> Api<NodeClaim> {
     claims
 }
 
+/// Waits for an event about the cluster-scoped object.
+async fn soon_event(client: &Client, name: &str, reason: &str) {
+    let events: Api<Event> = Api::namespaced(client.clone(), "default");
+    let is_it = |event: &Event| {
+        let regarding = event.regarding.as_ref().and_then(|object| object.name.as_deref());
+        regarding == Some(name) && event.reason.as_deref() == Some(reason)
+    };
+    let look = async || events.list(&ListParams::default()).await.ok()?.iter().any(is_it).then_some(());
+    soon(&format!("an event {reason} about {name}"), look).await.unwrap();
+}
+
 /// Waits until neither claim nor Node nor instance is left.
 async fn until_nothing_is_left(
     world: &World,
@@ -93,8 +105,8 @@ fn a_claim_becomes_a_node_and_goes_again() {
         // Something on the node removes its startup taints; only then is it initialized.
         assert!(!holds("Initialized")(Some(&claims.get("by-hand").await.unwrap())));
         let without: Vec<_> = taints.iter().filter(|taint| taint.key == "node-type").collect();
-        let patch = kube::api::Patch::Merge(json!({ "spec": { "taints": without } }));
-        nodes.patch(&node_name, &kube::api::PatchParams::default(), &patch).await.unwrap();
+        let patch = Patch::Merge(json!({ "spec": { "taints": without } }));
+        nodes.patch(&node_name, &PatchParams::default(), &patch).await.unwrap();
         eventually(&claims, "by-hand", holds("Ready")).await.unwrap();
 
         claims.delete("by-hand", &DeleteParams::default()).await.unwrap();
@@ -129,26 +141,45 @@ fn a_claim_that_asks_for_what_is_not_there_says_so_and_launches_nothing() {
             })
         };
         eventually(&claims, "no-class", names_the_class).await.unwrap();
-        let events: Api<k8s_openapi::api::events::v1::Event> =
-            Api::namespaced(administrator(&world.lab).await, "default");
-        soon("an event says so", async || {
-            let all = events.list(&ListParams::default()).await.ok()?;
-            let is_it = |event: &&k8s_openapi::api::events::v1::Event| {
-                let regarding = event.regarding.as_ref().and_then(|object| object.name.as_deref());
-                regarding == Some("no-class") && event.reason.as_deref() == Some("LaunchFailed")
-            };
-            all.iter().find(is_it).map(drop)
-        })
-        .await
-        .unwrap();
+        soon_event(&administrator(&world.lab).await, "no-class", "LaunchFailed").await;
         claims.delete("no-class", &DeleteParams::default()).await.unwrap();
         // For half a minute after its creation an instance might still show up that nobody knows of.
-        tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        tokio::time::timeout(std::time::Duration::from_mins(1), async {
             while claims.get_opt("no-class").await.unwrap().is_some() {
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             }
         })
         .await
         .unwrap();
+    });
+}
+
+#[test]
+fn a_class_goes_after_its_last_claim_and_takes_along_what_was_made_for_it() {
+    on_treenail(async |world| {
+        let client = administrator(&world.lab).await;
+        let classes: Api<Ec2NodeClass> = Api::all(client.clone());
+        let mut class = classes.get("default").await.unwrap();
+        class.metadata = serde_json::from_value(json!({ "name": "passing" })).unwrap();
+        class.status = None;
+        classes.create(&PostParams::default(), &class).await.unwrap();
+        let is_ready = |class: Option<&Ec2NodeClass>| {
+            let status = class.and_then(|class| class.status.as_ref());
+            status.is_some_and(|status| is_true(&status.conditions, "Ready"))
+        };
+        eventually(&classes, "passing", is_ready).await.unwrap();
+        let mut of_it = claim("of-passing");
+        of_it.spec.node_class_ref.name = "passing".to_owned();
+        let claims = create(world, &of_it).await;
+        eventually(&claims, "of-passing", holds("Registered")).await.unwrap();
+
+        let templates = async || world.lab.ec2().call("DescribeLaunchTemplates", &[]).await.unwrap();
+        assert!(templates().await.contains(">passing<"), "the template is tagged with its class");
+        classes.delete("passing", &DeleteParams::default()).await.unwrap();
+        soon_event(&client, "passing", "WaitingOnNodeClaimTermination").await;
+        assert!(classes.get_opt("passing").await.unwrap().is_some(), "it goes before its claim");
+        claims.delete("of-passing", &DeleteParams::default()).await.unwrap();
+        eventually(&classes, "passing", |class: Option<&Ec2NodeClass>| class.is_none()).await.unwrap();
+        assert!(!templates().await.contains(">passing<"), "its launch template stays");
     });
 }
