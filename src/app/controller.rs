@@ -148,10 +148,12 @@ impl Leases {
             leads_karpenters: watch::Sender::new(false),
         };
         let (own, time) = (Arc::clone(&leases.own), Arc::clone(clock));
-        supervisor.spawn("lease", async move { own.stand(|| time.now()).await });
+        let always = watch::Sender::new(true);
+        supervisor.spawn("lease", async move { own.stand(|| time.now(), always.subscribe()).await });
+        // Only who leads Treenail may hold Karpenter's lease: held by another replica it would keep everybody from acting.
         let (leads, karpenters, time) =
             (leases.leads.subscribe(), Arc::clone(&leases.karpenters), Arc::clone(clock));
-        supervisor.spawn("karpenter's lease", stand_while_leading(leads, karpenters, time));
+        supervisor.spawn("karpenter's lease", async move { karpenters.stand(|| time.now(), leads).await });
         let leadership = (leases.own.leadership(), leases.karpenters.leadership());
         supervisor
             .spawn("leadership", keep(leadership, leases.leads.clone(), leases.leads_karpenters.clone()));
@@ -161,19 +163,6 @@ impl Leases {
     async fn resign(&self) {
         self.own.resign().await;
         self.karpenters.resign().await;
-    }
-}
-
-/// Only who leads Treenail may hold Karpenter's lease: held by another replica it would keep everybody from acting.
-async fn stand_while_leading(mut leads: watch::Receiver<bool>, lease: Arc<Candidate>, clock: Arc<dyn Clock>) {
-    // The channel's sender outlives this task: it is kept by the leases.
-    while leads.wait_for(|leads| *leads).await.is_ok() {
-        tokio::select! {
-            // Standing has no state of its own that matters once it is given up.
-            () = lease.stand(|| clock.now()) => {}
-            _ = leads.wait_for(|leads| !*leads) => {}
-        }
-        lease.resign().await;
     }
 }
 
