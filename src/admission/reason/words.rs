@@ -91,6 +91,13 @@ impl Reason {
                     value(new)
                 )
             }
+            Self::NeverSchedulable { path, workload_type, why } => {
+                write!(f, "no node of workload type {} can ever run it: ", Excerpt(workload_type))?;
+                if let Some(field) = why.field() {
+                    write!(f, "{}: ", field.replace("spec.", &format!("{path}spec.")))?;
+                }
+                why.problem().fmt(f)
+            }
             Self::UnknownWorkloadType { workload_type, .. } => write!(
                 f,
                 "metadata.labels[{TYPE_LABEL}] is \"{}\", and there is no such workload type",
@@ -150,6 +157,7 @@ impl Reason {
                 f.write_str("remove the label, or run the pod in a namespace of that workload type")
             }
             Self::TypeLabelChanged { .. } => f.write_str("create another pod"),
+            Self::NeverSchedulable { why, .. } => why.advice().fmt(f),
             Self::UnknownWorkloadType { known, .. } | Self::UnknownLabelKey { known, .. } => {
                 write!(f, "use one that exists{known}")
             }
