@@ -12,11 +12,15 @@ use super::cluster_facts;
 use super::supervisor::Supervisor;
 use crate::api::labels::KARPENTER_LEASE;
 use crate::cloud::ec2::Ec2;
+use crate::cloud::ec2::cache::INSTANCE_TYPES;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::caches::Caches;
+use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
+use crate::controllers;
+use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
 use crate::controllers::workload_type::WorkloadTypeController;
@@ -50,6 +54,19 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
     let caches = Caches::default();
+    let (events, telling) = Events::new(client.clone(), &settings.identity, Arc::clone(&clock));
+    supervisor.spawn("events", telling);
+    let ec2 = Arc::new(ec2);
+    let context = controllers::Context {
+        client: client.clone(),
+        clock: Arc::clone(&clock),
+        caches: caches.clone(),
+        events: events.clone(),
+    };
+    // Before the caches are filled, of whose changes it is told.
+    let claims = NodeClaimController::new(context, Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
+    supervisor.spawn("node claims", claims.run(leases.leads_karpenters.subscribe()));
+    supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
     caches.follow(&client, |name, task| supervisor.spawn(name, task));
     let types = WorkloadTypeController {
         client: client.clone(),
@@ -71,9 +88,11 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let classes = NodeClassController {
         client: client.clone(),
         clock,
-        cloud: Arc::new(ec2),
+        cloud: ec2,
         cluster,
         node_classes: caches.node_classes.clone(),
+        node_claims: caches.node_claims.clone(),
+        events: events.clone(),
     };
     supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
 
@@ -90,6 +109,16 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     shutdown.leave(Duration::ZERO).await;
     supervisor.drain().await;
     ended
+}
+
+/// Reads the instance types anew from time to time: new ones come, and zones get them. What was known before stands if that fails.
+async fn keep_instance_types(ec2: Arc<Ec2<Sdk>>) {
+    loop {
+        tokio::time::sleep(INSTANCE_TYPES).await;
+        if let Err(error) = ec2.refresh().await {
+            tracing::warn!(%error, "the instance types could not be read anew; those known before stand");
+        }
+    }
 }
 
 /// The two leases, and the questions that controllers ask about them.
