@@ -20,6 +20,8 @@ use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers;
+use crate::controllers::disruption::DisruptionController;
+use crate::controllers::garbage::GarbageController;
 use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
@@ -64,8 +66,19 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         events: events.clone(),
     };
     // Before the caches are filled, of whose changes it is told.
-    let claims = NodeClaimController::new(context, Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
+    let claims =
+        NodeClaimController::new(context.clone(), Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
     supervisor.spawn("node claims", claims.run(leases.leads_karpenters.subscribe()));
+    // Nothing places pods yet that are still to come.
+    let disruption = DisruptionController { context: context.clone(), nominated_until: Arc::new(|_| None) };
+    supervisor.spawn("disruption", disruption.run(leases.leads_karpenters.subscribe()));
+    let garbage = GarbageController {
+        context,
+        cloud: Arc::<Ec2<Sdk>>::clone(&ec2),
+        cluster_name: cluster.name.clone(),
+        every: settings.garbage_collection_interval,
+    };
+    supervisor.spawn("garbage collection", garbage.run(leases.leads_karpenters.subscribe()));
     supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
     caches.follow(&client, |name, task| supervisor.spawn(name, task));
     let types = WorkloadTypeController {
