@@ -20,6 +20,7 @@ use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers;
+use crate::controllers::catalogs::Catalogs;
 use crate::controllers::disruption::DisruptionController;
 use crate::controllers::garbage::GarbageController;
 use crate::controllers::node_claim::NodeClaimController;
@@ -73,22 +74,20 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let disruption = DisruptionController { context: context.clone(), nominated_until: Arc::new(|_| None) };
     supervisor.spawn("disruption", disruption.run(leases.leads_karpenters.subscribe()));
     let garbage = GarbageController {
-        context,
+        context: context.clone(),
         cloud: Arc::<Ec2<Sdk>>::clone(&ec2),
         cluster_name: cluster.name.clone(),
         every: settings.garbage_collection_interval,
     };
     supervisor.spawn("garbage collection", garbage.run(leases.leads_karpenters.subscribe()));
     supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
+    let catalogs = Catalogs::default();
+    let types = WorkloadTypeController::new(context.clone(), catalogs.clone());
+    supervisor.spawn(
+        "catalogues",
+        catalogs.keep(Arc::<Ec2<Sdk>>::clone(&ec2), caches.node_classes.clone(), leases.leads.subscribe()),
+    );
     caches.follow(&client, |name, task| supervisor.spawn(name, task));
-    let types = WorkloadTypeController {
-        client: client.clone(),
-        clock: Arc::clone(&clock),
-        workload_types: caches.workload_types.clone(),
-        node_pools: caches.node_pools.clone(),
-        node_claims: caches.node_claims.clone(),
-        namespaces: caches.namespaces.clone(),
-    };
     supervisor.spawn("workload types", types.run(leases.leads.subscribe()));
     let pools = NodePoolController {
         client: client.clone(),

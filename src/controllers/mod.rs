@@ -8,6 +8,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
 use crate::ports::clock::Clock;
 
+pub mod catalogs;
 pub mod certificate;
 pub mod disruption;
 pub mod garbage;
