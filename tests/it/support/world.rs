@@ -52,7 +52,9 @@ impl World {
         let (treenail, balancer) = (treenail(), Balancer::start().await?);
         treenail.install_crds(&lab).await?;
         treenail.install_roles(&lab).await?;
-        let controller = treenail.start_controller(&lab, &[]).await?;
+        // Nobody waits for minutes here.
+        let flags = ["--garbage-collection-interval=2s"];
+        let controller = treenail.start_controller(&lab, &flags).await?;
         let webhook = treenail.start_webhook(&lab, &balancer, &[]).await?;
         treenail.install_admission(&lab, &balancer).await?;
         webhook.await_ready().await?;
