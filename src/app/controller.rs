@@ -41,8 +41,10 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let address = (settings.common.bind_address, settings.common.health_probe_port);
     let probes = TcpListener::bind(address).await;
     let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let config =
+    let mut config =
         kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    // Whoever asks tries again, and knows when. A client that did so by itself would keep the refusal of an eviction for minutes.
+    config.default_retry = false;
     let client = Client::try_from(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
