@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{KnownNames, LISTED, Reason};
+use super::{KnownNames, LISTED, Reason, model};
 use crate::model::taints::{Toleration, TolerationOperator};
 use crate::model::text::Excerpt;
 
 const TYPE_LABEL: &str = crate::api::labels::WORKLOAD_TYPE;
 
 impl Reason {
+    #[expect(clippy::too_many_lines, reason = "one arm for each reason, and there are many")]
     pub(super) fn write_problem(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedObject { problem } => write!(f, "it cannot be read: {}", Excerpt(problem)),
@@ -92,11 +93,12 @@ impl Reason {
                 )
             }
             Self::NeverSchedulable { path, workload_type, why } => {
-                write!(f, "no node of workload type {} can ever run it: ", Excerpt(workload_type))?;
-                if let Some(field) = why.field() {
-                    write!(f, "{}: ", field.replace("spec.", &format!("{path}spec.")))?;
-                }
-                why.problem().fmt(f)
+                write!(
+                    f,
+                    "no node of workload type {} can ever run it: {}",
+                    Excerpt(workload_type),
+                    Within { path, why }
+                )
             }
             Self::UnknownWorkloadType { workload_type, .. } => write!(
                 f,
@@ -203,6 +205,21 @@ fn write_list(f: &mut Formatter<'_>, items: &[String]) -> fmt::Result {
     match items.len().saturating_sub(LISTED) {
         0 => Ok(()),
         more => write!(f, " and {more} more"),
+    }
+}
+
+/// Why a pod gets no node, with the field under the pod's path in its object.
+struct Within<'a> {
+    path: &'a str,
+    why: &'a model::Reason,
+}
+
+impl Display for Within<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.why.field() {
+            write!(f, "{}: ", field.replace("spec.", &format!("{}spec.", self.path)))?;
+        }
+        self.why.problem().fmt(f)
     }
 }
 

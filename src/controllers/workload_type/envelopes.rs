@@ -82,7 +82,7 @@ fn problem(ingredients: &Ingredients<'_>) -> Problem {
             .collect(),
         pools: { ingredients.pools.iter() }.filter_map(|object| pool(object, ingredients.catalogs)).collect(),
         workload_types: ingredients.types.values().map(workload_type).collect(),
-        daemons: ingredients.daemons.iter().map(|daemon| Pod::clone(daemon)).collect(),
+        daemons: ingredients.daemons.iter().copied().cloned().collect(),
         well_known: labels::well_known().collect(),
     }
 }

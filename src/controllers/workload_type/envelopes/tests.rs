@@ -151,7 +151,9 @@ fn instances_cost_what_their_labels_say_that_they_are() {
     };
     let sum = |prices: &[Option<&str>]| {
         let mut costs = Costs::default();
-        prices.iter().for_each(|price| costs.add("p", price.map(|price| price.parse().unwrap())));
+        for price in prices {
+            costs.add("p", price.map(|price| price.parse().unwrap()));
+        }
         Some(costs)
     };
     let on_its_way = NodeClaim { provider_id: None, ..claim("default", "large", "a") };
