@@ -24,7 +24,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// What is known of the types of a class.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassTypes {
-    /// Nothing can be launched from the class, or the cloud could not say.
+    /// Nothing can be launched from the class, or the cloud has never been able to say.
     Unknown,
     /// These.
     Known(KnownTypes),
@@ -116,22 +116,23 @@ impl Catalogs {
             self.know(name, None);
             return;
         }
-        let types = match tokio::time::timeout(ANSWERED_WITHIN, cloud.instance_types(class)).await {
-            Ok(Ok(types)) => Some(types),
-            Ok(Err(error)) => {
-                tracing::warn!(node_class = name, %error, "its instance types could not be asked for; it is tried again");
-                None
+        let answer = tokio::time::timeout(ANSWERED_WITHIN, cloud.instance_types(class)).await;
+        let error = match answer {
+            Ok(Ok(types)) => {
+                let generation = class.metadata.generation.unwrap_or_default();
+                return self.know(name, Some((generation, types)));
             }
-            Err(_) => {
-                tracing::warn!(
-                    node_class = name,
-                    "the cloud does not say its instance types; it is tried again"
-                );
-                None
-            }
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
         };
-        let generation = class.metadata.generation.unwrap_or_default();
-        self.know(name, types.map(|types| (generation, types)));
+        tracing::warn!(
+            node_class = name,
+            error,
+            "the cloud does not say its instance types; what was known still stands"
+        );
+        if self.of(&name).is_none() {
+            self.know(name, None);
+        }
     }
 
     fn know(&self, class: String, found: Option<(i64, Arc<[InstanceType]>)>) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures::StreamExt;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
@@ -20,6 +21,8 @@ use crate::model::{Node, NodeClaim, ObjectRef, ProviderId};
 use crate::ports::ErrorClass;
 use crate::ports::cloud::{CloudProvider, Instance, InstanceState};
 
+/// So long the API server has to list every claim.
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
 /// Things that are removed at once.
 const AT_ONCE: usize = 10;
 
@@ -85,7 +88,9 @@ impl GarbageController {
     async fn owners(&self) -> anyhow::Result<Owners> {
         let resource = ApiResource::erase::<ApiNodeClaim>(&());
         let claims: Api<DynamicObject> = Api::all_with(self.context.client.clone(), &resource);
-        Ok(Owners::read(claims.list(&ListParams::default()).await?.items))
+        let parameters = ListParams::default();
+        let listed = tokio::time::timeout(LISTED_WITHIN, claims.list(&parameters)).await;
+        Ok(Owners::read(listed.context("list the NodeClaims")??.items))
     }
 
     async fn remove(&self, garbage: Garbage) {

@@ -27,7 +27,9 @@ fn a_claim_goes_whose_instance_was_terminated_behind_its_back() {
 async fn orphan(world: &World, tags: &[(&str, &str)]) -> String {
     let ec2 = world.lab.ec2();
     let (subnet, _) = ec2.discovery_subnets().await.unwrap().swap_remove(0);
-    let user_data = UserData::of(world.lab.endpoint()).archive();
+    // It becomes a node, which nobody else's pods are to use.
+    let user_data = UserData::of(world.lab.endpoint()).taint("example.com/of-test", "orphan", "NoSchedule");
+    let user_data = user_data.archive();
     let instance = ec2.run_instance("c7i.large", &subnet, &user_data).await.unwrap();
     for (key, value) in tags {
         let parameters = [("ResourceId.1", instance.as_str()), ("Tag.1.Key", key), ("Tag.1.Value", value)];

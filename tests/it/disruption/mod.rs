@@ -23,7 +23,12 @@ mod termination;
 /// How long a node takes at most to go: ten seconds of quiet, five of being marked, and the rest.
 const A_WHILE: Duration = Duration::from_mins(2);
 
-/// Applies a pool of its own for a test, without taints, so that pods get there by its name.
+/// The taint of every node here: nobody else's pods are to come.
+fn taint(pool: &str) -> Value {
+    json!({ "key": "example.com/of-test", "value": pool, "effect": "NoSchedule" })
+}
+
+/// Applies a pool of its own for a test. No workload type uses it: who tolerates its taint may use it.
 async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
     let manifest = json!({
         "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
@@ -31,6 +36,7 @@ async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
             "template": { "spec": {
                 "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
                 "requirements": [{ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] }],
+                "taints": [taint(name)],
                 "expireAfter": "Never",
             } },
             "disruption": {
@@ -61,6 +67,7 @@ async fn claim(world: &World, pool: &str, name: &str) -> Api<NodeClaim> {
                 { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] },
                 { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
             ],
+            "taints": [taint(pool)],
             "resources": { "requests": { "cpu": "1" } },
         },
     }))
@@ -157,7 +164,10 @@ async fn event(world: &World, name: &str, reason: &str) -> String {
     soon(&format!("an event {reason} about {name}"), look).await.unwrap()
 }
 
-/// The pods of a kind of test run on this node, and nowhere else.
+/// What puts a pod on a node of the pool, and nowhere else.
 fn on_pool(pool: &str) -> Value {
-    json!({ "karpenter.sh/nodepool": pool })
+    json!({
+        "nodeSelector": { "karpenter.sh/nodepool": pool },
+        "tolerations": [{ "key": "example.com/of-test", "operator": "Equal", "value": pool, "effect": "NoSchedule" }],
+    })
 }

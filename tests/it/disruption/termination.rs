@@ -25,14 +25,8 @@ fn a_budget_that_forbids_it_holds_the_drain_until_it_is_gone() {
         pool(world, "held", "Never", "100%").await;
         namespace(&world.lab, "held", &[]).await;
         let machine = machine(world, "held", "held-1").await;
-        let pods = run_pod(
-            world,
-            "held",
-            "web",
-            json!({ "labels": { "app": "web" } }),
-            json!({ "nodeSelector": on_pool("held") }),
-        )
-        .await;
+        let pods =
+            run_pod(world, "held", "web", json!({ "labels": { "app": "web" } }), on_pool("held")).await;
         eventually(&pods, "web", is_pod_running()).await.unwrap();
         let client = administrator(&world.lab).await;
         let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), "held");
@@ -68,7 +62,8 @@ fn a_pod_gets_its_grace_before_its_instance_is_terminated() {
         let machine = machine(world, "grace", "grace-1").await;
         // It would take a minute to stop, and has twenty seconds.
         let metadata = json!({ "annotations": { "lab.treenail.dev/stops-after": "60s" } });
-        let spec = json!({ "nodeSelector": on_pool("grace"), "terminationGracePeriodSeconds": 20 });
+        let mut spec = on_pool("grace");
+        spec["terminationGracePeriodSeconds"] = json!(20);
         let pods = run_pod(world, "grace", "slow", metadata, spec).await;
         eventually(&pods, "slow", is_pod_running()).await.unwrap();
 
