@@ -255,6 +255,12 @@ pub fn node_type_label(workload_type: &str) -> String {
     format!("{NODE_TYPE_DOMAIN}/{workload_type}")
 }
 
+/// Every label whose value is known before a node exists.
+pub fn well_known() -> impl Iterator<Item = &'static str> {
+    let all = WELL_KNOWN_BEYOND_AWS.iter().chain(AWS_LABELS).copied();
+    all.filter(|key| is_well_known(key))
+}
+
 /// Whether the label's value is known before a node exists: from the instance type, its offering, the
 /// class or the pool. A requirement on any other label is met by labelling the node.
 #[must_use]

@@ -100,3 +100,6 @@ fn resources(claims: &[&NodeClaim]) -> BTreeMap<String, ApiQuantity> {
     }
     told
 }
+
+#[cfg(test)]
+mod tests;
