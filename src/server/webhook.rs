@@ -1,8 +1,8 @@
 //! `/mutate` and `/validate`: HTTP in, a judge's answer out.
 //!
-//! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that
-//! is too large 413, no capacity or no answer in time 503, a panic 500. These are failed calls: the API server does
-//! what the configuration's `failurePolicy` says.
+//! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that does
+//! not say how long it is 411, one that is too large 413, no capacity or no answer in time 503, a panic 500. These are
+//! failed calls: the API server does what the configuration's `failurePolicy` says.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,15 +26,17 @@ use crate::admission::decide::Endpoint;
 
 /// The largest body read: two objects at the API server's own limit of 3 MiB, and what is around them.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
-/// Bodies in flight together: memory stays bounded whatever is sent.
-const BYTES_IN_FLIGHT: usize = 8 * BODY_LIMIT;
+/// Large bodies in flight together: memory stays bounded whatever is sent.
+const LARGE_BYTES_IN_FLIGHT: usize = 6 * BODY_LIMIT;
+/// Small bodies in flight together. Pods are among them: they have room of their own, however many large bodies are on their way.
+const SMALL_BYTES_IN_FLIGHT: usize = 2 * BODY_LIMIT;
 /// What an API server waits for when it does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is given to a caller to send its body: API servers send at once, and a slow caller must not hold room for long.
 const BODY_WITHIN: Duration = Duration::from_secs(2);
 /// The API server's clock starts before ours and ends sooner than it says: our own answer must still reach it.
 const MARGIN: Duration = Duration::from_millis(300);
-/// Larger reviews are judged beside the event loop.
+/// Larger reviews share the room for large ones, and are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
 
 /// What was decided about a review, and which it was.
@@ -70,13 +72,18 @@ pub enum JudgeError {
 struct Webhook {
     judge: Arc<dyn Judge>,
     shutdown: Shutdown,
-    capacity: Arc<Semaphore>,
+    room_for_small: Arc<Semaphore>,
+    room_for_large: Arc<Semaphore>,
 }
 
 /// The routes.
 pub fn router(judge: Arc<dyn Judge>, shutdown: Shutdown) -> Router {
-    let capacity = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
-    let webhook = Arc::new(Webhook { judge, shutdown, capacity });
+    let webhook = Arc::new(Webhook {
+        judge,
+        shutdown,
+        room_for_small: Arc::new(Semaphore::new(SMALL_BYTES_IN_FLIGHT)),
+        room_for_large: Arc::new(Semaphore::new(LARGE_BYTES_IN_FLIGHT)),
+    });
     let mutate = async |State(webhook), request| handle(webhook, Endpoint::Mutate, request).await;
     let validate = async |State(webhook), request| handle(webhook, Endpoint::Validate, request).await;
     Router::new().route("/mutate", post(mutate)).route("/validate", post(validate)).with_state(webhook)
@@ -123,13 +130,14 @@ impl Webhook {
     /// Reads a body within the limits. Room for the whole of it is taken before the first byte is.
     async fn read(&self, request: HttpRequest) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
         let length = request.headers().get(header::CONTENT_LENGTH);
-        let length =
-            length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok()).unwrap_or(BODY_LIMIT);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let length = length.ok_or(Failure::LengthMissing)?;
         if length > BODY_LIMIT {
             return Err(Failure::TooLarge);
         }
+        let capacity = if length > LARGE { &self.room_for_large } else { &self.room_for_small };
         let permits = u32::try_from(length.max(1)).map_err(|_| Failure::TooLarge)?;
-        let room = Arc::clone(&self.capacity).acquire_many_owned(permits).await;
+        let room = Arc::clone(capacity).acquire_many_owned(permits).await;
         let room = room.map_err(|_| Failure::TooLate)?;
         let body: Body = request.into_body();
         let read = tokio::time::timeout(BODY_WITHIN, Limited::new(body, length.max(1)).collect()).await;
@@ -145,6 +153,7 @@ impl Webhook {
 #[derive(Debug)]
 enum Failure {
     BadRequest(String),
+    LengthMissing,
     TooLarge,
     TooLate,
     NotReady(String),
@@ -155,6 +164,9 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
+            Self::LengthMissing => {
+                (StatusCode::LENGTH_REQUIRED, "the call does not say how long the review is".to_owned())
+            }
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
             }
