@@ -1,6 +1,5 @@
 //! `treenail webhook`: caches → policies → answers over TLS.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,8 @@ use crate::server::shutdown::Shutdown;
 use crate::server::{listener, webhook};
 use crate::tls::serving::Serving;
 
-/// A namespace that is not in the cache is asked for this long; the webhook's own deadline is three seconds.
+/// A namespace that the cache does not know, or not as the API server does, is asked for this long; the webhook's own deadline is three
+/// seconds, that of `/mutate` two.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the webhook until the process is told to end and the calls that it accepted are answered.
@@ -185,9 +185,11 @@ fn lookup(client: Client) -> NamespaceLookup {
     Box::new(move |name| {
         let namespaces = namespaces.clone();
         async move {
-            let found = tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata(&name)).await;
-            let metadata = found.ok()?.ok()?.metadata;
-            Some(metadata.labels.unwrap_or_else(BTreeMap::new))
+            match tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata_opt(&name)).await {
+                Ok(Ok(found)) => Ok(found.map(|found| found.metadata.labels.unwrap_or_default())),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {} s", LOOKUP_WITHIN.as_secs())),
+            }
         }
         .boxed()
     })

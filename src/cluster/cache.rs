@@ -171,6 +171,13 @@ impl<K> Cache<K> {
         });
     }
 
+    /// Takes these for the complete list, as a watch would, in tests of those who read caches.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, objects: impl IntoIterator<Item = (Key, K)>) {
+        let entry = |object| Entry { version: None, object: Arc::new(object) };
+        self.replace(objects.into_iter().map(|(key, object)| (key, entry(object))).collect());
+    }
+
     fn apply<O: Resource, E: Display>(
         &self,
         event: watcher::Event<O>,

@@ -1,4 +1,7 @@
-//! `/mutate` and `/validate`: HTTP in, a judge's answer out.
+//! `/mutate` and `/validate`, and the same with `/typed` behind: HTTP in, a judge's answer out.
+//!
+//! The webhook configurations call the typed paths for namespaces that carry the label of a type. So the path says what the API server
+//! itself knows of the namespace, and a cache that is behind cannot make a typed pod a typeless one.
 //!
 //! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that does
 //! not say how long it is 411, one that is too large 413, no capacity or no answer in time 503, a panic 500. These are
@@ -39,6 +42,15 @@ const MARGIN: Duration = Duration::from_millis(300);
 /// Larger reviews share the room for large ones, and are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
 
+/// What a path says about the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which of the two webhooks asks.
+    pub endpoint: Endpoint,
+    /// Whether the API server saw the label of a type on the request's namespace.
+    pub is_typed: bool,
+}
+
 /// What was decided about a review, and which it was.
 #[derive(Clone, Debug)]
 pub struct Judgement {
@@ -51,11 +63,8 @@ pub struct Judgement {
 /// Who decides about a review.
 pub trait Judge: Send + Sync + 'static {
     /// Judges the review in this body. May wait for what it must look up; the caller bounds the time.
-    fn judge(
-        self: Arc<Self>,
-        endpoint: Endpoint,
-        body: Bytes,
-    ) -> BoxFuture<'static, Result<Judgement, JudgeError>>;
+    fn judge(self: Arc<Self>, route: Route, body: Bytes)
+    -> BoxFuture<'static, Result<Judgement, JudgeError>>;
 }
 
 /// The request cannot be judged: a failed call, not an answer.
@@ -67,6 +76,9 @@ pub enum JudgeError {
     /// What the answer depends on is not known yet.
     #[error("{0}")]
     NotReady(String),
+    /// What the answer depends on could not be found out.
+    #[error("{0}")]
+    Lookup(String),
 }
 
 struct Webhook {
@@ -84,14 +96,21 @@ pub fn router(judge: Arc<dyn Judge>, shutdown: Shutdown) -> Router {
         room_for_small: Arc::new(Semaphore::new(SMALL_BYTES_IN_FLIGHT)),
         room_for_large: Arc::new(Semaphore::new(LARGE_BYTES_IN_FLIGHT)),
     });
-    let mutate = async |State(webhook), request| handle(webhook, Endpoint::Mutate, request).await;
-    let validate = async |State(webhook), request| handle(webhook, Endpoint::Validate, request).await;
-    Router::new().route("/mutate", post(mutate)).route("/validate", post(validate)).with_state(webhook)
+    let route = |endpoint, is_typed| {
+        let route = Route { endpoint, is_typed };
+        post(async move |State(webhook), request| handle(webhook, route, request).await)
+    };
+    Router::new()
+        .route("/mutate", route(Endpoint::Mutate, false))
+        .route("/mutate/typed", route(Endpoint::Mutate, true))
+        .route("/validate", route(Endpoint::Validate, false))
+        .route("/validate/typed", route(Endpoint::Validate, true))
+        .with_state(webhook)
 }
 
-async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest) -> Response {
+async fn handle(webhook: Arc<Webhook>, route: Route, request: HttpRequest) -> Response {
     let timeout = timeout_of(request.uri().query().unwrap_or_default());
-    let answered = AssertUnwindSafe(webhook.answer(endpoint, request)).catch_unwind();
+    let answered = AssertUnwindSafe(webhook.answer(route, request)).catch_unwind();
     let mut response = match tokio::time::timeout(timeout, answered).await {
         Ok(Ok(Ok(body))) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Ok(Ok(Err(failure))) => failure.into_response(),
@@ -106,10 +125,10 @@ async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest)
 }
 
 impl Webhook {
-    async fn answer(&self, endpoint: Endpoint, request: HttpRequest) -> Result<Vec<u8>, Failure> {
+    async fn answer(&self, route: Route, request: HttpRequest) -> Result<Vec<u8>, Failure> {
         let (body, room) = self.read(request).await?;
         let size = body.len();
-        let judging = Arc::clone(&self.judge).judge(endpoint, body);
+        let judging = Arc::clone(&self.judge).judge(route, body);
         let judged = if size > LARGE {
             let runtime = tokio::runtime::Handle::current();
             // The room is held for as long as the body is, also when nobody waits for the answer any more.
@@ -123,6 +142,7 @@ impl Webhook {
         let Judgement { uid, answer } = judged.map_err(|error| match error {
             JudgeError::BadRequest(message) => Failure::BadRequest(message),
             JudgeError::NotReady(message) => Failure::NotReady(message),
+            JudgeError::Lookup(message) => Failure::Lookup(message),
         })?;
         review::write(&uid, &answer).map_err(|_| Failure::Panic)
     }
@@ -157,6 +177,7 @@ enum Failure {
     TooLarge,
     TooLate,
     NotReady(String),
+    Lookup(String),
     Panic,
 }
 
@@ -172,6 +193,7 @@ impl IntoResponse for Failure {
             }
             Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
             Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
+            Self::Lookup(message) => (StatusCode::INTERNAL_SERVER_ERROR, message),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "the review could not be judged".to_owned()),
         };
         tracing::warn!(status = status.as_u16(), message, "a review was not answered");

@@ -67,6 +67,23 @@ fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
 }
 
 #[test]
+fn entries_that_select_labelled_namespaces_call_the_typed_paths_and_no_other_does() {
+    let mut typed = 0;
+    for configuration in base("admission-webhooks.yaml") {
+        for entry in configuration["webhooks"].as_array().unwrap() {
+            let terms = entry["namespaceSelector"]["matchExpressions"].as_array().into_iter().flatten();
+            let is_label =
+                |term: &Value| term["key"] == "treenail.dev/workload-type" && term["operator"] == "Exists";
+            let is_typed = terms.into_iter().any(is_label);
+            let path = entry["clientConfig"]["service"]["path"].as_str().unwrap();
+            assert_eq!(path.ends_with("/typed"), is_typed, "{}", entry["name"]);
+            typed += usize::from(is_typed);
+        }
+    }
+    assert_eq!(typed, 3);
+}
+
+#[test]
 fn each_network_policy_opens_the_ports_of_its_deployment_and_no_other() {
     let policies = base("network-policies.yaml");
     let deployments = ["webhook.yaml", "controller.yaml"].map(|file| base(file).remove(0));

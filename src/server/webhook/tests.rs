@@ -9,7 +9,7 @@ struct Obedient;
 impl Judge for Obedient {
     fn judge(
         self: Arc<Self>,
-        endpoint: Endpoint,
+        route: Route,
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         Box::pin(async move {
@@ -24,7 +24,10 @@ impl Judge for Obedient {
             let uid = request["uid"].as_str().unwrap_or_default().to_owned();
             Ok(Judgement {
                 uid,
-                answer: Answer { refusal: Some(format!("{endpoint:?}")), ..Answer::default() },
+                answer: Answer {
+                    refusal: Some(format!("{:?} {}", route.endpoint, route.is_typed)),
+                    ..Answer::default()
+                },
             })
         })
     }
@@ -58,14 +61,20 @@ async fn call(shutdown: Shutdown, path: &str, body: impl Into<Bytes>) -> (Status
 }
 
 #[tokio::test]
-async fn the_path_tells_which_endpoint_is_asked_and_the_answer_carries_the_uid() {
-    for (path, endpoint) in [("/mutate", "Mutate"), ("/validate?timeout=3s", "Validate")] {
+async fn the_path_tells_what_is_asked_and_the_answer_carries_the_uid() {
+    let paths = [
+        ("/mutate", "Mutate false"),
+        ("/mutate/typed", "Mutate true"),
+        ("/validate?timeout=3s", "Validate false"),
+        ("/validate/typed?timeout=3s", "Validate true"),
+    ];
+    for (path, route) in paths {
         let (status, body, closes) = call(Shutdown::default(), path, review("")).await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, closes), (StatusCode::OK, false));
         assert_eq!(
             (&body["response"]["uid"], &body["response"]["status"]["message"]),
-            (&json!("u-1"), &json!(endpoint))
+            (&json!("u-1"), &json!(route))
         );
     }
 }
