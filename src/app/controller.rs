@@ -57,6 +57,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         workload_types: caches.workload_types.clone(),
         node_pools: caches.node_pools.clone(),
         node_claims: caches.node_claims.clone(),
+        nodes: caches.nodes.clone(),
         namespaces: caches.namespaces.clone(),
     };
     supervisor.spawn("workload types", types.run(leases.leads.subscribe()));

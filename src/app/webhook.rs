@@ -17,7 +17,7 @@ use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
-use crate::cluster::caches::{follow_namespaces, follow_typed};
+use crate::cluster::caches::{follow_namespaces, follow_typed, follow_workload_types};
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -106,7 +106,7 @@ impl Caches {
 
     fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
         supervisor.spawn("namespace watch", follow_namespaces(client, &self.namespaces));
-        supervisor.spawn("workload type watch", follow_typed(client, &self.workload_types));
+        supervisor.spawn("workload type watch", follow_workload_types(client, &self.workload_types));
         supervisor.spawn("node pool watch", follow_typed(client, &self.node_pools));
         supervisor.spawn("node class watch", follow_typed(client, &self.node_classes));
     }

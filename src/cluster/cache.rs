@@ -143,6 +143,13 @@ impl<K> Cache<K> {
             .collect()
     }
 
+    /// All objects with their keys, in the order of these.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Key, Arc<K>)> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.object))).collect()
+    }
+
     /// Watches the kind for as long as it is awaited. Errors are logged and tried again with backoff.
     pub async fn follow<O, E>(self, api: Api<O>, scope: watcher::Config, keep: impl Fn(O) -> Result<K, E>)
     where

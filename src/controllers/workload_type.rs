@@ -1,9 +1,10 @@
-//! Keeps the status of every WorkloadType: what its pods get, its fence, its findings.
+//! Keeps the status of every WorkloadType (what its pods get, its fence, its findings), and its rules in force until nothing of it is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
@@ -11,9 +12,10 @@ use crate::api::labels;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
-use crate::cluster::caches::KnownClaim;
+use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::apply_status;
-use crate::lifecycle::type_status::{Counts, launched, status};
+use crate::lifecycle::type_deletion::{self, Remains, Step};
+use crate::lifecycle::type_status::{Counts, launched, status, stray};
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
 use crate::ports::clock::Clock;
 
@@ -34,6 +36,8 @@ pub struct WorkloadTypeController {
     pub node_pools: Cache<NodePool>,
     /// The claims: their nodes are there, or on their way.
     pub node_claims: Cache<KnownClaim>,
+    /// The Nodes: some may have lost their claims.
+    pub nodes: Cache<KnownNode>,
     /// The labels of the namespaces.
     pub namespaces: Cache<BTreeMap<String, String>>,
 }
@@ -45,23 +49,26 @@ impl WorkloadTypeController {
             self.workload_types.changes(),
             self.node_pools.changes(),
             self.node_claims.changes(),
+            self.nodes.changes(),
             self.namespaces.changes(),
         ];
         loop {
             let is_synced = self.workload_types.is_synced()
                 && self.node_pools.is_synced()
                 && self.node_claims.is_synced()
+                && self.nodes.is_synced()
                 && self.namespaces.is_synced();
             for change in &mut changes {
                 change.mark_unchanged();
             }
             let is_done = if is_synced && *leads.borrow_and_update() { self.write_all().await } else { true };
-            let [types, pools, claims, namespaces] = &mut changes;
+            let [types, pools, claims, nodes, namespaces] = &mut changes;
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
                 _ = types.changed() => {}
                 _ = pools.changed() => {}
                 _ = claims.changed() => {}
+                _ = nodes.changed() => {}
                 _ = namespaces.changed() => {}
                 _ = leads.changed() => {}
                 () = tokio::time::sleep(RETRY), if !is_done => {}
@@ -79,31 +86,73 @@ impl WorkloadTypeController {
             .collect();
         let pools: BTreeMap<_, _> =
             self.node_pools.all().iter().map(|object| (object.name_any(), Pool::read(object))).collect();
-        let nodes: Vec<_> =
-            self.node_claims.all().iter().filter_map(|claim| launched(&claim.model)).collect();
+        let nodes = self.launched_nodes(&types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let counts = self.counts(&nodes);
         let now = self.clock.now();
+        let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
+            .filter_map(|object| types.get(&object.name_any()))
+            .collect();
         let mut is_done = true;
-        for object in objects {
-            let wanted = status(&object, &fleet, &counts, now);
-            if object.status.as_ref() == Some(&wanted) {
+        for object in &objects {
+            let name = object.name_any();
+            let Some(workload_type) = types.get(&name) else { continue };
+            let others: Vec<_> = staying.iter().copied().filter(|other| other.name != name).collect();
+            let remains = Remains::of(workload_type, &others, &counts.namespaces, &counts.nodes);
+            let step = type_deletion::step(object, &remains);
+            let remains = type_deletion::is_deleted(object).then_some(&remains);
+            let wanted = status(object, &fleet, &counts, remains, now);
+            // The status first: once the finalizer is off, there may be no object to write it to.
+            if object.status.as_ref() != Some(&wanted)
+                && let Err(error) = apply_status::<WorkloadType>(&self.client, &name, &wanted).await
+            {
+                tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
+                is_done = false;
                 continue;
             }
-            let name = object.name_any();
-            if let Err(error) = apply_status::<WorkloadType>(&self.client, &name, &wanted).await {
-                tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
+            if let Err(error) = self.take(object, step).await {
+                tracing::warn!(workload_type = name, %error, "the finalizer could not be changed; it is tried again");
                 is_done = false;
             }
         }
         is_done
     }
 
+    async fn take(&self, object: &WorkloadType, step: Step) -> Result<(), kube::Error> {
+        let Some(patch) = type_deletion::patch(object, step) else { return Ok(()) };
+        let types: Api<WorkloadType> = Api::all(self.client.clone());
+        let (name, params) = (object.name_any(), PatchParams::default());
+        match types.patch(&name, &params, &Patch::Merge(patch)).await {
+            Ok(_) if step == Step::LetGo => {
+                tracing::info!(workload_type = name, "nothing of the type is left; it may go");
+                Ok(())
+            }
+            // It has changed or gone; the change itself leads here again.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Every node that was launched, by its claim, or by its Node where that has none.
+    fn launched_nodes(&self, types: &BTreeMap<String, workload_type::WorkloadType>) -> Vec<LaunchedNode> {
+        let claims = self.node_claims.all();
+        let claimed: BTreeSet<_> = claims.iter().filter_map(|claim| claim.model.node_name.clone()).collect();
+        let instances: BTreeSet<_> =
+            claims.iter().filter_map(|claim| claim.model.provider_id.as_ref()).collect();
+        let nodes = self.nodes.all();
+        let strays = nodes.iter().map(|node| &node.model).filter(|node| {
+            !claimed.contains(&node.object.name)
+                && !node.provider_id.as_ref().is_some_and(|id| instances.contains(id))
+        });
+        let strays = strays.filter_map(|node| stray(node, types));
+        claims.iter().filter_map(|claim| launched(&claim.model)).chain(strays).collect()
+    }
+
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {
         let mut counts = Counts::default();
-        for labels in self.namespaces.all() {
+        for (key, labels) in self.namespaces.entries() {
             if let Some(name) = labels.get(labels::WORKLOAD_TYPE) {
-                *counts.namespaces.entry(name.clone()).or_default() += 1;
+                counts.namespaces.entry(name.clone()).or_default().insert(key.name);
             }
         }
         for node in nodes {

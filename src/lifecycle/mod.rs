@@ -5,7 +5,7 @@
 //! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node.
 //! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
 //! - [`gc`] finds what belongs to nothing any more, on both sides.
-//! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say.
+//! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say; [`type_deletion`] is how a type goes.
 
 mod backoff;
 pub mod claim;
@@ -22,6 +22,7 @@ pub mod patch;
 pub mod pool_status;
 mod registration;
 mod terminate;
+pub mod type_deletion;
 pub mod type_status;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! not taken notice yet, and because handshakes, headers and connections need limits. HTTP/1.1 only: API servers speak
 //! nothing else to a Service.
 //!
-//! Anybody in the pod network can reach the port where no NetworkPolicy is enforced, and API servers have no address that could be told
+//! Anybody in the pod network can reach the port where no network policy is enforced, and API servers have no address that could be told
 //! from a pod's. So no limit here trusts an address: one address can have half of the connections, and none can make a
 //! connection cost more than its buffers.
 
@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_without_end_is_refused() {
         let filler = "a".repeat(HEAD_AT_MOST);
-        let many: String = (0..=HEADERS_AT_MOST).map(|number| format!("h{number}: x\r\n")).collect();
+        let many = vec!["h: x"; HEADERS_AT_MOST + 1].join("\r\n");
         for head in [format!("x: {filler}"), many] {
             let mut caller = connection();
             caller

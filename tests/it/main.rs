@@ -11,4 +11,5 @@ mod karpenter_workloads;
 mod legitimate;
 mod manifests;
 mod support;
+mod type_deletion;
 mod webhook;
