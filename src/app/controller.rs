@@ -15,6 +15,7 @@ use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::caches::Caches;
+use crate::cluster::client;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers::node_class::NodeClassController;
@@ -34,9 +35,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let address = (settings.common.bind_address, settings.common.health_probe_port);
     let probes = TcpListener::bind(address).await;
     let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let config =
-        kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
-    let client = Client::try_from(config.clone()).context("make a client of the API server")?;
+    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let client = client::connect(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let sdk = Sdk::from_environment().await.context("configure the AWS SDK")?;

@@ -18,6 +18,7 @@ use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::{follow_namespaces, follow_typed, follow_workload_types};
+use crate::cluster::client;
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -40,8 +41,8 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let probes = TcpListener::bind((address, settings.common.health_probe_port)).await;
     let probes =
         probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
-    let client =
-        Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let client = client::connect(config).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let caches = Caches::new();
@@ -68,7 +69,8 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     supervisor.spawn("certificate", Arc::clone(&keeper).keep());
 
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new(caches.checks(keeper, Arc::clone(&policies)), shutdown.clone());
+    let checks = caches.checks(keeper, Arc::clone(&policies));
+    let readiness = Readiness::with_notes(checks, caches.notes(), shutdown.clone());
     let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
     let tls = Arc::new(serving.tls_settings()?);
     let router = webhook::router(Arc::new(judge), shutdown.clone());
@@ -116,6 +118,16 @@ impl Caches {
             && self.workload_types.is_synced()
             && self.node_pools.is_synced()
             && self.node_classes.is_synced()
+    }
+
+    /// A broken watch keeps no replica from being ready: docs/adr/0004.
+    fn notes(&self) -> Vec<Check> {
+        vec![
+            self.namespaces.note(),
+            self.workload_types.note(),
+            self.node_pools.note(),
+            self.node_classes.note(),
+        ]
     }
 
     fn checks(&self, keeper: Arc<CertificateKeeper>, policies: Arc<ArcSwapOption<Policies>>) -> Vec<Check> {
