@@ -82,16 +82,16 @@ mod tests {
                     (_, true) => json!({ "type": "ADDED", "object": object("made", "3") }).to_string() + "\n",
                     (_, false) => list().to_string(),
                 };
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+                let status_line = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
                 let told = if is_watch {
                     let chunk = if answer.is_empty() {
                         answer
                     } else {
                         format!("{:x}\r\n{answer}\r\n", answer.len())
                     };
-                    format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}")
+                    format!("{status_line}Transfer-Encoding: chunked\r\n\r\n{chunk}")
                 } else {
-                    format!("{head}Content-Length: {}\r\n\r\n{answer}", answer.len())
+                    format!("{status_line}Content-Length: {}\r\n\r\n{answer}", answer.len())
                 };
                 stream.write_all(told.as_bytes()).await.unwrap();
             }

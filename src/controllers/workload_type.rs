@@ -7,13 +7,15 @@ use std::time::Duration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::retries::Retries;
 use crate::api::labels;
 use crate::api::nodepool::NodePool;
-use crate::api::workload_type::WorkloadType;
+use crate::api::workload_type::{WorkloadType, WorkloadTypeStatus};
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::{KnownClaim, KnownNode};
-use crate::cluster::write::apply_status;
+use crate::cluster::write::{apply_status, within};
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, launched, status, stray};
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
@@ -21,8 +23,6 @@ use crate::ports::clock::Clock;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
-/// After a write failed.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Reads the caches and writes the statuses.
 pub struct WorkloadTypeController {
@@ -52,6 +52,7 @@ impl WorkloadTypeController {
             self.nodes.changes(),
             self.namespaces.changes(),
         ];
+        let mut retries = Retries::default();
         loop {
             let is_synced = self.workload_types.is_synced()
                 && self.node_pools.is_synced()
@@ -61,7 +62,9 @@ impl WorkloadTypeController {
             for change in &mut changes {
                 change.mark_unchanged();
             }
-            let is_done = if is_synced && *leads.borrow_and_update() { self.write_all().await } else { true };
+            if is_synced && *leads.borrow_and_update() {
+                self.write_all(&mut retries).await;
+            }
             let [types, pools, claims, nodes, namespaces] = &mut changes;
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
@@ -71,14 +74,14 @@ impl WorkloadTypeController {
                 _ = nodes.changed() => {}
                 _ = namespaces.changed() => {}
                 _ = leads.changed() => {}
-                () = tokio::time::sleep(RETRY), if !is_done => {}
+                () = retries.due() => {}
             }
             tokio::time::sleep(GATHER).await;
         }
     }
 
     /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
-    async fn write_all(&self) -> bool {
+    async fn write_all(&self, retries: &mut Retries) {
         let objects = self.workload_types.all();
         let types: BTreeMap<_, _> = objects
             .iter()
@@ -93,36 +96,42 @@ impl WorkloadTypeController {
         let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
             .filter_map(|object| types.get(&object.name_any()))
             .collect();
-        let mut is_done = true;
+        retries.retain(|name| types.contains_key(name));
         for object in &objects {
             let name = object.name_any();
-            let Some(workload_type) = types.get(&name) else { continue };
+            let is_due = |_: &&workload_type::WorkloadType| retries.may_write(&name, Instant::now());
+            let Some(workload_type) = types.get(&name).filter(is_due) else { continue };
             let others: Vec<_> = staying.iter().copied().filter(|other| other.name != name).collect();
             let remains = Remains::of(workload_type, &others, &counts.namespaces, &counts.nodes);
             let step = type_deletion::step(object, &remains);
             let remains = type_deletion::is_deleted(object).then_some(&remains);
             let wanted = status(object, &fleet, &counts, remains, now);
-            // The status first: once the finalizer is off, there may be no object to write it to.
-            if object.status.as_ref() != Some(&wanted)
-                && let Err(error) = apply_status::<WorkloadType>(&self.client, &name, &wanted).await
-            {
-                tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
-                is_done = false;
-                continue;
-            }
-            if let Err(error) = self.take(object, step).await {
-                tracing::warn!(workload_type = name, %error, "the finalizer could not be changed; it is tried again");
-                is_done = false;
+            let written = self.write(object, wanted, step).await;
+            let wait = retries.note(&name, written.is_ok(), Instant::now()).as_secs();
+            if let Err(error) = written {
+                tracing::warn!(workload_type = name, %error, "status or finalizer could not be written; tried again in {wait} s");
             }
         }
-        is_done
+    }
+
+    async fn write(
+        &self,
+        object: &WorkloadType,
+        wanted: WorkloadTypeStatus,
+        step: Step,
+    ) -> Result<(), kube::Error> {
+        // The status first: once the finalizer is off, there may be no object to write it to.
+        if object.status.as_ref() != Some(&wanted) {
+            apply_status::<WorkloadType>(&self.client, &object.name_any(), &wanted).await?;
+        }
+        self.take(object, step).await
     }
 
     async fn take(&self, object: &WorkloadType, step: Step) -> Result<(), kube::Error> {
         let Some(patch) = type_deletion::patch(object, step) else { return Ok(()) };
         let types: Api<WorkloadType> = Api::all(self.client.clone());
         let (name, params) = (object.name_any(), PatchParams::default());
-        match types.patch(&name, &params, &Patch::Merge(patch)).await {
+        match within(types.patch(&name, &params, &Patch::Merge(patch))).await {
             Ok(_) if step == Step::LetGo => {
                 tracing::info!(workload_type = name, "nothing of the type is left; it may go");
                 Ok(())

@@ -79,8 +79,8 @@ mod tests {
         let readiness = Readiness::new(vec![], shutdown.clone());
         assert_eq!(ready(State(Arc::clone(&readiness))).await.0, StatusCode::OK);
         let notes: Vec<Check> = vec![Box::new(|| Some("the watch is broken".to_owned())), Box::new(|| None)];
-        let noted = Readiness::with_notes(vec![], notes, shutdown.clone());
-        assert_eq!(ready(State(noted)).await, (StatusCode::OK, "ok\nthe watch is broken\n".to_owned()));
+        let broken = Readiness::with_notes(vec![], notes, shutdown.clone());
+        assert_eq!(ready(State(broken)).await, (StatusCode::OK, "ok\nthe watch is broken\n".to_owned()));
         shutdown.leave(std::time::Duration::ZERO).await;
         assert_eq!(ready(State(readiness)).await.1, "not ready: shutting down\n");
     }
