@@ -41,7 +41,7 @@ pub struct WebhookSettings {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the help of the flattened group")]
     pub common: CommonSettings,
-    /// Port of /mutate and /validate, TLS.
+    /// Port of /mutate and /validate (and of both with /typed), TLS.
     #[arg(long, env = "WEBHOOK_PORT", default_value_t = 8443)]
     pub webhook_port: u16,
     /// Name of the Service in front; the certificate is for NAME.NAMESPACE.svc.

@@ -102,9 +102,16 @@ impl<'a, K: DeserializeOwned> Objects<'a, K> {
             Box::new(Verdict::refuse(parse::object_name(review, None), vec![malformed.into()]))
         };
         let raw = parse::raw_object(review).map_err(refuse)?;
-        let new = serde_json::from_str(raw.get()).map_err(|error| refuse(parse::malformed(error)))?;
-        // What cannot be read any more is replaced: then everything is judged.
         let stored = parse::raw_old_object(review).map_err(refuse)?;
+        let new = match serde_json::from_str(raw.get()) {
+            Ok(new) => new,
+            // Its finalizer must come off, and its labels can be changed, whatever the spec is.
+            Err(_) if stored.is_some_and(|stored| is_same_spec(stored.get(), raw.get())) => {
+                return Err(Box::default());
+            }
+            Err(error) => return Err(refuse(parse::malformed(error))),
+        };
+        // What cannot be read any more is replaced: then everything is judged.
         let stored = stored.and_then(|stored| serde_json::from_str(stored.get()).ok());
         Ok(Self { name: parse::object_name(review, None), raw, new, stored })
     }
@@ -138,6 +145,11 @@ impl<'a, K: DeserializeOwned> Objects<'a, K> {
         };
         unsupported::in_object(kind, &object).into_iter().map(warning).collect()
     }
+}
+
+fn is_same_spec(stored: &str, new: &str) -> bool {
+    let spec = |object: &str| serde_json::from_str::<Value>(object).ok()?.get("spec").cloned();
+    spec(stored) == spec(new)
 }
 
 #[cfg(test)]

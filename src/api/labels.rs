@@ -245,6 +245,10 @@ pub const INJECTED: &str = "treenail.dev/injected";
 pub const NODE_TEAM: &str = "treenail.node-restriction.kubernetes.io/team";
 /// Domain of [`node_type_label`].
 pub const NODE_TYPE_DOMAIN: &str = "workload-type.node-restriction.kubernetes.io";
+/// Annotation on a WorkloadType in memory, never in the cluster: why its stored spec could not be read.
+pub const UNREADABLE: &str = "treenail.dev/unreadable";
+/// Finalizer on WorkloadTypes: the type's rules stay in force until nothing of it is left.
+pub const WORKLOAD_TYPE_FINALIZER: &str = "treenail.dev/workload-type";
 /// The Lease of Treenail's controller.
 pub const TREENAIL_LEASE: &str = "treenail-leader-election";
 

@@ -16,6 +16,7 @@ use crate::cloud::ec2::cache::INSTANCE_TYPES;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::caches::Caches;
+use crate::cluster::client;
 use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
@@ -41,11 +42,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let address = (settings.common.bind_address, settings.common.health_probe_port);
     let probes = TcpListener::bind(address).await;
     let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let mut config =
-        kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
-    // Whoever asks tries again, and knows when. A client that did so by itself would keep the refusal of an eviction for minutes.
-    config.default_retry = false;
-    let client = Client::try_from(config.clone()).context("make a client of the API server")?;
+    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let client = client::connect(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let sdk = Sdk::from_environment().await.context("configure the AWS SDK")?;

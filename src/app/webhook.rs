@@ -1,6 +1,5 @@
 //! `treenail webhook`: caches → policies → answers over TLS.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,8 @@ use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
 use crate::cluster::cache::Cache;
-use crate::cluster::caches::{follow_namespaces, follow_typed};
+use crate::cluster::caches::{follow_namespaces, follow_typed, follow_workload_types};
+use crate::cluster::client;
 use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -28,7 +28,8 @@ use crate::server::shutdown::Shutdown;
 use crate::server::{listener, webhook};
 use crate::tls::serving::Serving;
 
-/// A namespace that is not in the cache is asked for this long; the webhook's own deadline is three seconds.
+/// A namespace that the cache does not know, or not as the API server does, is asked for this long; the webhook's own deadline is three
+/// seconds, that of `/mutate` two.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the webhook until the process is told to end and the calls that it accepted are answered.
@@ -40,8 +41,8 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let probes = TcpListener::bind((address, settings.common.health_probe_port)).await;
     let probes =
         probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
-    let client =
-        Client::try_default().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let client = client::connect(config).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
     let caches = Caches::new();
@@ -68,7 +69,8 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     supervisor.spawn("certificate", Arc::clone(&keeper).keep());
 
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new(caches.checks(keeper, Arc::clone(&policies)), shutdown.clone());
+    let checks = caches.checks(keeper, Arc::clone(&policies));
+    let readiness = Readiness::with_notes(checks, caches.notes(), shutdown.clone());
     let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
     let tls = Arc::new(serving.tls_settings()?);
     let router = webhook::router(Arc::new(judge), shutdown.clone());
@@ -106,7 +108,7 @@ impl Caches {
 
     fn follow(&self, supervisor: &mut Supervisor, client: &Client) {
         supervisor.spawn("namespace watch", follow_namespaces(client, &self.namespaces));
-        supervisor.spawn("workload type watch", follow_typed(client, &self.workload_types));
+        supervisor.spawn("workload type watch", follow_workload_types(client, &self.workload_types));
         supervisor.spawn("node pool watch", follow_typed(client, &self.node_pools));
         supervisor.spawn("node class watch", follow_typed(client, &self.node_classes));
     }
@@ -116,6 +118,16 @@ impl Caches {
             && self.workload_types.is_synced()
             && self.node_pools.is_synced()
             && self.node_classes.is_synced()
+    }
+
+    /// A broken watch keeps no replica from being ready: docs/adr/0004.
+    fn notes(&self) -> Vec<Check> {
+        vec![
+            self.namespaces.note(),
+            self.workload_types.note(),
+            self.node_pools.note(),
+            self.node_classes.note(),
+        ]
     }
 
     fn checks(&self, keeper: Arc<CertificateKeeper>, policies: Arc<ArcSwapOption<Policies>>) -> Vec<Check> {
@@ -185,9 +197,11 @@ fn lookup(client: Client) -> NamespaceLookup {
     Box::new(move |name| {
         let namespaces = namespaces.clone();
         async move {
-            let found = tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata(&name)).await;
-            let metadata = found.ok()?.ok()?.metadata;
-            Some(metadata.labels.unwrap_or_else(BTreeMap::new))
+            match tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata_opt(&name)).await {
+                Ok(Ok(found)) => Ok(found.map(|found| found.metadata.labels.unwrap_or_default())),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {} s", LOOKUP_WITHIN.as_secs())),
+            }
         }
         .boxed()
     })

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Resource;
@@ -18,6 +19,12 @@ use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::client::{SILENCE_AT_MOST, WATCH_FOR};
+
+/// A watch that has not failed again for so long has been taken up, though nothing may have changed since.
+const TAKEN_UP_AFTER: Duration = SILENCE_AT_MOST.saturating_add(WATCH_FOR);
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +51,26 @@ struct Entry<K> {
     object: Arc<K>,
 }
 
+/// A time during which a watch fails again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outage {
+    since: Instant,
+    failed: Instant,
+}
+
+impl Outage {
+    /// What the outage is after one more failure.
+    fn after(before: Option<Self>, failed: Instant) -> Self {
+        let before = before.filter(|outage| failed - outage.failed < TAKEN_UP_AFTER);
+        Self { since: before.map_or(failed, |outage| outage.since), failed }
+    }
+
+    /// How long it has lasted; nothing if it is over.
+    fn lasts(self, now: Instant) -> Duration {
+        if now - self.failed < TAKEN_UP_AFTER { now - self.since } else { Duration::ZERO }
+    }
+}
+
 /// What is told about each change, with what was known before and what is known now.
 type Observer<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send + Sync>;
 
@@ -54,6 +81,7 @@ pub struct Cache<K> {
     observers: Arc<RwLock<Vec<Observer<K>>>>,
     /// Raised at every change; zero until the first list is complete.
     revision: watch::Sender<u64>,
+    outage: watch::Sender<Option<Outage>>,
 }
 
 impl<K> Debug for Cache<K> {
@@ -69,6 +97,7 @@ impl<K> Clone for Cache<K> {
             objects: Arc::clone(&self.objects),
             observers: Arc::clone(&self.observers),
             revision: self.revision.clone(),
+            outage: self.outage.clone(),
         }
     }
 }
@@ -82,6 +111,7 @@ impl<K> Cache<K> {
             objects: Arc::default(),
             observers: Arc::default(),
             revision: watch::Sender::new(0),
+            outage: watch::Sender::new(None),
         }
     }
 
@@ -121,6 +151,30 @@ impl<K> Cache<K> {
         })
     }
 
+    /// For how long the watch has been broken, so that what is known may be old; zero if it is not.
+    #[must_use]
+    pub fn broken_for(&self) -> Duration {
+        self.outage.borrow().map_or(Duration::ZERO, |outage| outage.lasts(Instant::now()))
+    }
+
+    /// Says, for people, that the watch is broken; nothing while it is not.
+    #[must_use]
+    pub fn note(&self) -> Box<dyn Fn() -> Option<String> + Send + Sync>
+    where
+        K: Send + Sync + 'static,
+    {
+        let cache = self.clone();
+        Box::new(move || {
+            let seconds = cache.broken_for().as_secs();
+            (seconds > 0).then(|| {
+                format!(
+                    "the watch of {} objects has been broken for {seconds} s; what is known is as old",
+                    cache.kind
+                )
+            })
+        })
+    }
+
     /// Changes whenever the content does.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -149,18 +203,37 @@ impl<K> Cache<K> {
             .collect()
     }
 
+    /// All objects with their keys, in the order of these.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Key, Arc<K>)> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.object))).collect()
+    }
+
     /// Watches the kind for as long as it is awaited. Errors are logged and tried again with backoff.
     pub async fn follow<O, E>(self, api: Api<O>, scope: watcher::Config, keep: impl Fn(O) -> Result<K, E>)
     where
         O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         E: Display,
     {
+        let scope = scope.timeout(u32::try_from(WATCH_FOR.as_secs()).unwrap_or(u32::MAX));
         let mut events = watcher(api, scope).default_backoff().boxed();
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => self.apply(event, &mut listed, &keep),
-                Err(error) => tracing::warn!(kind = %self.kind, %error, "the watch broke; it is tried again"),
+                Ok(event) => {
+                    // A list that has only begun says nothing yet.
+                    if !matches!(event, watcher::Event::Init) {
+                        self.outage.send_replace(None);
+                    }
+                    self.apply(event, &mut listed, &keep);
+                }
+                Err(error) => {
+                    let outage = Outage::after(*self.outage.borrow(), Instant::now());
+                    self.outage.send_replace(Some(outage));
+                    let seconds = outage.lasts(Instant::now()).as_secs();
+                    tracing::warn!(kind = %self.kind, %error, seconds, "the watch is broken; it is tried again");
+                }
             }
         }
     }
@@ -175,6 +248,13 @@ impl<K> Cache<K> {
                 objects.insert(key.clone(), Entry { version, object: Arc::new(keep(object)) });
             }
         });
+    }
+
+    /// Takes these for the complete list, as a watch would, in tests of those who read caches.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, objects: impl IntoIterator<Item = (Key, K)>) {
+        let entry = |object| Entry { version: None, object: Arc::new(object) };
+        self.replace(objects.into_iter().map(|(key, object)| (key, entry(object))).collect());
     }
 
     fn apply<O: Resource, E: Display>(
@@ -372,6 +452,17 @@ mod tests {
             cache.apply(event, &mut listed, &keep);
         }
         (cache.all().iter().map(|object| String::clone(object)).collect(), cache.is_synced())
+    }
+
+    #[test]
+    fn an_outage_lasts_from_its_first_failure_until_no_other_follows() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let first = Outage::after(None, at(0));
+        let second = Outage::after(Some(first), at(30));
+        assert_eq!(second.lasts(at(40)), Duration::from_secs(40));
+        assert_eq!(second.lasts(at(30) + TAKEN_UP_AFTER), Duration::ZERO);
+        assert_eq!(Outage::after(Some(second), at(1000)).lasts(at(1001)), Duration::from_secs(1));
     }
 
     #[test]

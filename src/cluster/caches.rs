@@ -15,6 +15,7 @@ use kube::core::ApiResource;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::cache::{Cache, Known, part, typed};
 use crate::api::ec2nodeclass::Ec2NodeClass;
@@ -85,7 +86,7 @@ impl Caches {
     /// Fills all of them for as long as the tasks run that are given to `spawn`, each with its name.
     pub fn follow(&self, client: &Client, mut spawn: impl FnMut(&'static str, BoxFuture<'static, ()>)) {
         spawn("namespace watch", follow_namespaces(client, &self.namespaces).boxed());
-        spawn("workload type watch", follow_typed(client, &self.workload_types).boxed());
+        spawn("workload type watch", follow_workload_types(client, &self.workload_types).boxed());
         spawn("node pool watch", follow_typed(client, &self.node_pools).boxed());
         spawn("node class watch", follow_typed(client, &self.node_classes).boxed());
         spawn(
@@ -169,6 +170,31 @@ where
     cache.clone().follow(dynamic::<K>(client), whole(), typed::<K>)
 }
 
+/// Fills a cache of the workload types. One whose spec cannot be read keeps its name and its status: its fence stands, although nothing else is
+/// known of it.
+pub fn follow_workload_types(
+    client: &Client,
+    cache: &Cache<WorkloadType>,
+) -> impl Future<Output = ()> + Send + 'static {
+    cache.clone().follow(dynamic::<WorkloadType>(client), whole(), workload_type)
+}
+
+fn workload_type(object: DynamicObject) -> Result<WorkloadType, serde_json::Error> {
+    let mut object = serde_json::to_value(object)?;
+    // What stands there in the cluster is somebody's own.
+    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(labels::UNREADABLE);
+    }
+    serde_json::from_value(object.clone()).or_else(|error| {
+        if let Some(spec) = object.get_mut("spec") {
+            *spec = json!({ "pools": [] });
+        }
+        let mut rest: WorkloadType = serde_json::from_value(object)?;
+        rest.mark_unreadable(&error.to_string());
+        Ok(rest)
+    })
+}
+
 fn dynamic<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
     Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
 }
@@ -218,4 +244,34 @@ fn attachment(object: VolumeAttachment) -> Result<Attachment, &'static str> {
 fn claim_of(volume: PersistentVolume) -> Option<PodKey> {
     let claim = volume.spec?.claim_ref?;
     Some(PodKey { namespace: claim.namespace?, name: claim.name? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_whose_spec_cannot_be_read_keeps_its_fence_and_says_why_it_is_closed() {
+        use crate::model::workload_type;
+        let object = |agents: Value| {
+            let status = json!({ "taints": [{ "key": "node-type", "value": "a", "effect": "NoSchedule", "pools": ["a"] }] });
+            serde_json::from_value(json!({
+                "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": "a", "annotations": { "treenail.dev/unreadable": "forged" } },
+                "spec": { "pools": [{ "name": "a" }], "agents": agents }, "status": status,
+            }))
+            .unwrap()
+        };
+        let read = |agents| workload_type::WorkloadType::read(&workload_type(object(agents)).unwrap());
+        let (readable, unreadable) = (read(json!([])), read(json!(7)));
+        assert_eq!(readable.problems, vec![]);
+        assert_eq!(unreadable.recorded, readable.recorded);
+        let problem = unreadable.problems.first().unwrap().to_string();
+        assert!(
+            problem
+                .starts_with("spec: cannot be read by this version of Treenail (invalid type: integer `7`"),
+            "{problem}"
+        );
+        let without_name = json!({ "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": {}, "status": 1 });
+        assert!(workload_type(serde_json::from_value(without_name).unwrap()).is_err());
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod caches;
+pub mod client;
 pub mod events;
 pub mod lease;
 pub mod write;

@@ -1,5 +1,7 @@
 //! Writes to the API server, each as a patch under Treenail's name, so that fields that others know survive.
 
+use std::time::Duration;
+
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -7,6 +9,17 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::FIELD_MANAGER;
+
+/// A write that has no answer by then has failed, as far as anybody can tell. API servers answer within their webhooks' deadlines.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The outcome of a write, or an error that says that there was none within [`WRITE_WITHIN`]. It may have taken effect then.
+pub async fn within<T>(write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let late = || format!("no answer within {} s", WRITE_WITHIN.as_secs());
+    tokio::time::timeout(WRITE_WITHIN, write)
+        .await
+        .unwrap_or_else(|_| Err(kube::Error::Service(late().into())))
+}
 
 /// Writes the status of a cluster-scoped object. What Treenail said before and no longer says goes; an object that is gone is
 /// no error.
@@ -18,7 +31,7 @@ where
     let patch = Patch::Apply(json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": name }, "status": status,
     }));
-    match api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &patch).await {
+    match within(api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other.map(|_| ()),
     }
@@ -40,8 +53,20 @@ where
     } });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let name = object.name.as_deref().unwrap_or_default();
-    match api.patch(name, &parameters, &Patch::Merge(body)).await {
+    match within(api.patch(name, &parameters, &Patch::Merge(body))).await {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         other => other.map(|_| ()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_an_answer_is_an_error_that_says_so() {
+        let error = within(std::future::pending::<Result<(), kube::Error>>()).await.unwrap_err();
+        assert!(error.to_string().contains("no answer within 10 s"), "{error}");
+        assert_eq!(within(async { Ok(7) }).await.unwrap(), 7);
     }
 }

@@ -16,6 +16,7 @@ pub mod node_claim;
 pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
+pub mod retries;
 pub mod workload_type;
 mod writes;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::retries::Retries;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::api::nodepool::NodePool;
@@ -18,8 +20,6 @@ use crate::ports::clock::Clock;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
-/// After a write failed.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Reads the caches and writes the statuses.
 pub struct NodePoolController {
@@ -40,13 +40,16 @@ impl NodePoolController {
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let mut changes =
             [self.node_pools.changes(), self.node_classes.changes(), self.node_claims.changes()];
+        let mut retries = Retries::default();
         loop {
             let is_synced =
                 self.node_pools.is_synced() && self.node_classes.is_synced() && self.node_claims.is_synced();
             for change in &mut changes {
                 change.mark_unchanged();
             }
-            let is_done = if is_synced && *leads.borrow_and_update() { self.write_all().await } else { true };
+            if is_synced && *leads.borrow_and_update() {
+                self.write_all(&mut retries).await;
+            }
             let [pools, classes, claims] = &mut changes;
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
@@ -54,14 +57,14 @@ impl NodePoolController {
                 _ = classes.changed() => {}
                 _ = claims.changed() => {}
                 _ = leads.changed() => {}
-                () = tokio::time::sleep(RETRY), if !is_done => {}
+                () = retries.due() => {}
             }
             tokio::time::sleep(GATHER).await;
         }
     }
 
     /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
-    async fn write_all(&self) -> bool {
+    async fn write_all(&self, retries: &mut Retries) {
         let claims = self.node_claims.all();
         let mut claims_of: BTreeMap<&str, Vec<&ApiNodeClaim>> = BTreeMap::new();
         for claim in &claims {
@@ -69,20 +72,20 @@ impl NodePoolController {
                 claims_of.entry(pool).or_default().push(&claim.object);
             }
         }
-        let mut is_done = true;
+        retries.retain(|name| self.node_pools.get("", name).is_some());
         for pool in self.node_pools.all() {
             let name = pool.name_any();
             let class = self.node_classes.get("", &pool.spec.template.spec.node_class_ref.name);
             let claims = claims_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
             let wanted = status(&pool, class.as_deref(), claims, self.clock.now());
-            if pool.status.as_ref() == Some(&wanted) {
+            if pool.status.as_ref() == Some(&wanted) || !retries.may_write(&name, Instant::now()) {
                 continue;
             }
-            if let Err(error) = apply_status::<NodePool>(&self.client, &name, &wanted).await {
-                tracing::warn!(node_pool = name, %error, "the status could not be written; it is tried again");
-                is_done = false;
+            let written = apply_status::<NodePool>(&self.client, &name, &wanted).await;
+            let wait = retries.note(&name, written.is_ok(), Instant::now()).as_secs();
+            if let Err(error) = written {
+                tracing::warn!(node_pool = name, %error, "the status could not be written; it is tried again in {wait} s");
             }
         }
-        is_done
     }
 }

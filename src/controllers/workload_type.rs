@@ -1,29 +1,32 @@
-//! Keeps the status of every WorkloadType: what its pods get, its fence, its findings, and how large a pod it can run.
+//! Keeps the status of every WorkloadType (what its pods get, its fence, its findings, and how large a pod it can run), and its rules in
+//! force until nothing of it is left.
 //!
 //! The fence waits for nobody: what depends on the cloud is put in as far as it is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::select_all;
 use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::envelopes::{Ingredients, costs, envelopes, is_alike};
 use super::Context;
 use super::catalogs::{Catalogs, ClassTypes};
+use super::retries::Retries;
 use crate::api::labels;
-use crate::api::workload_type::WorkloadType as ApiWorkloadType;
-use crate::cluster::write::apply_status;
-use crate::lifecycle::type_status::{Counts, EnvelopeState, launched, status};
+use crate::api::workload_type::{WorkloadType as ApiWorkloadType, WorkloadTypeStatus};
+use crate::cluster::write::{apply_status, within};
+use crate::lifecycle::type_deletion::{self, Remains, Step};
+use crate::lifecycle::type_status::{Counts, EnvelopeState, launched, status, stray};
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
 
 mod envelopes;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
-/// After a write failed.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Reads the caches and writes the statuses.
 pub struct WorkloadTypeController {
@@ -77,60 +80,109 @@ impl WorkloadTypeController {
         ];
         let mut catalogs = self.catalogs.changes();
         let mut envelopes = Envelopes::default();
+        let mut retries = Retries::default();
         loop {
             let is_synced = caches.workload_types.is_synced()
                 && caches.node_pools.is_synced()
                 && caches.node_claims.is_synced()
+                && caches.nodes.is_synced()
                 && caches.namespaces.is_synced();
             for change in &mut changes {
                 change.mark_unchanged();
             }
             catalogs.mark_unchanged();
-            let is_done = if is_synced && *leads.borrow_and_update() {
-                self.write_all(&mut envelopes).await
-            } else {
-                true
-            };
+            if is_synced && *leads.borrow_and_update() {
+                self.write_all(&mut envelopes, &mut retries).await;
+            }
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
                 _ = select_all(changes.iter_mut().map(|change| Box::pin(change.changed()))) => {}
                 _ = catalogs.changed() => {}
                 _ = leads.changed() => {}
-                () = tokio::time::sleep(RETRY), if !is_done => {}
+                () = retries.due() => {}
             }
             tokio::time::sleep(GATHER).await;
         }
     }
 
     /// Writes every status that is not as it should be. One that cannot be written does not keep the others back.
-    async fn write_all(&self, envelopes: &mut Envelopes) -> bool {
+    async fn write_all(&self, envelopes: &mut Envelopes, retries: &mut Retries) {
         let caches = &self.context.caches;
         let objects = caches.workload_types.all();
         let types: BTreeMap<_, _> =
             objects.iter().map(|object| (object.name_any(), WorkloadType::read(object))).collect();
         let pools: BTreeMap<_, _> =
             caches.node_pools.all().iter().map(|object| (object.name_any(), Pool::read(object))).collect();
-        let claims = caches.node_claims.all();
-        let nodes: Vec<_> = claims.iter().filter_map(|claim| launched(&claim.model)).collect();
+        let nodes = self.launched_nodes(&types);
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
+        let claims = caches.node_claims.all();
         let costs = costs(claims.iter().map(|claim| &claim.model), &self.catalogs.all());
         let counts = Counts { costs, ..self.counts(&nodes) };
         let now = self.context.clock.now();
-        let mut is_done = true;
-        for object in objects {
+        let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
+            .filter_map(|object| types.get(&object.name_any()))
+            .collect();
+        retries.retain(|name| types.contains_key(name));
+        for object in &objects {
             let name = object.name_any();
+            let is_due = |_: &&WorkloadType| retries.may_write(&name, Instant::now());
+            let Some(workload_type) = types.get(&name).filter(is_due) else { continue };
+            let others: Vec<_> = staying.iter().copied().filter(|other| other.name != name).collect();
+            let remains = Remains::of(workload_type, &others, &counts.namespaces, &counts.nodes);
+            let step = type_deletion::step(object, &remains);
+            let remains = type_deletion::is_deleted(object).then_some(&remains);
             let envelope = envelopes.by_type.get(&name).unwrap_or(&EnvelopeState::Awaited);
-            let wanted = status(&object, &fleet, &counts, envelope, now);
-            if object.status.as_ref() == Some(&wanted) {
-                continue;
-            }
-            if let Err(error) = apply_status::<ApiWorkloadType>(&self.context.client, &name, &wanted).await {
-                tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
-                is_done = false;
+            let wanted = status(object, &fleet, &counts, envelope, remains, now);
+            let written = self.write(object, wanted, step).await;
+            let wait = retries.note(&name, written.is_ok(), Instant::now()).as_secs();
+            if let Err(error) = written {
+                tracing::warn!(workload_type = name, %error, "status or finalizer could not be written; tried again in {wait} s");
             }
         }
-        is_done
+    }
+
+    async fn write(
+        &self,
+        object: &ApiWorkloadType,
+        wanted: WorkloadTypeStatus,
+        step: Step,
+    ) -> Result<(), kube::Error> {
+        // The status first: once the finalizer is off, there may be no object to write it to.
+        if object.status.as_ref() != Some(&wanted) {
+            apply_status::<ApiWorkloadType>(&self.context.client, &object.name_any(), &wanted).await?;
+        }
+        self.take(object, step).await
+    }
+
+    async fn take(&self, object: &ApiWorkloadType, step: Step) -> Result<(), kube::Error> {
+        let Some(patch) = type_deletion::patch(object, step) else { return Ok(()) };
+        let types: Api<ApiWorkloadType> = Api::all(self.context.client.clone());
+        let (name, params) = (object.name_any(), PatchParams::default());
+        match within(types.patch(&name, &params, &Patch::Merge(patch))).await {
+            Ok(_) if step == Step::LetGo => {
+                tracing::info!(workload_type = name, "nothing of the type is left; it may go");
+                Ok(())
+            }
+            // It has changed or gone; the change itself leads here again.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Every node that was launched, by its claim, or by its Node where that has none.
+    fn launched_nodes(&self, types: &BTreeMap<String, WorkloadType>) -> Vec<LaunchedNode> {
+        let claims = self.context.caches.node_claims.all();
+        let claimed: BTreeSet<_> = claims.iter().filter_map(|claim| claim.model.node_name.clone()).collect();
+        let instances: BTreeSet<_> =
+            claims.iter().filter_map(|claim| claim.model.provider_id.as_ref()).collect();
+        let nodes = self.context.caches.nodes.all();
+        let strays = nodes.iter().map(|node| &node.model).filter(|node| {
+            !claimed.contains(&node.object.name)
+                && !node.provider_id.as_ref().is_some_and(|id| instances.contains(id))
+        });
+        let strays = strays.filter_map(|node| stray(node, types));
+        claims.iter().filter_map(|claim| launched(&claim.model)).chain(strays).collect()
     }
 
     /// Computes the envelopes anew, if anything has changed that they depend on.
@@ -163,9 +215,9 @@ impl WorkloadTypeController {
 
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {
         let mut counts = Counts::default();
-        for labels in self.context.caches.namespaces.all() {
+        for (key, labels) in self.context.caches.namespaces.entries() {
             if let Some(name) = labels.get(labels::WORKLOAD_TYPE) {
-                *counts.namespaces.entry(name.clone()).or_default() += 1;
+                counts.namespaces.entry(name.clone()).or_default().insert(key.name);
             }
         }
         for node in nodes {

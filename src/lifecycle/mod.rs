@@ -6,7 +6,7 @@
 //! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
 //! - [`class_finalizer`] holds a node class until its last claim is gone.
 //! - [`gc`] finds what belongs to nothing any more, on both sides.
-//! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say.
+//! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say; [`type_deletion`] is how a type goes.
 
 mod backoff;
 pub mod claim;
@@ -24,6 +24,7 @@ pub mod patch;
 pub mod pool_status;
 mod registration;
 mod terminate;
+pub mod type_deletion;
 pub mod type_status;
 
 #[cfg(test)]

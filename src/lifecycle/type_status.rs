@@ -1,21 +1,24 @@
 //! What a WorkloadType's status says: what its pods get, who owns which taint, how much it holds, and what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::type_deletion::Remains;
 use crate::api::conditions::{Change, Subject};
+use crate::api::labels;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
+use crate::model::taints::Taint;
 use crate::model::workload_type::{
     Derivation, Finding, FindingKind, Fleet, LaunchedNode, WorkloadType, derive,
 };
-use crate::model::{NodeClaim, Price};
+use crate::model::{Node, NodeClaim, Price};
 
 /// What can be counted about the types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Namespaces by the type that their label names.
-    pub namespaces: BTreeMap<String, i64>,
+    pub namespaces: BTreeMap<String, BTreeSet<String>>,
     /// Nodes by the pool that they were launched from.
     pub nodes: BTreeMap<String, i64>,
     /// What they cost. Nothing while that is not known yet: then what was published stands.
@@ -50,13 +53,14 @@ pub enum EnvelopeState {
     Known(api::Envelope),
 }
 
-/// The status that the object should have.
+/// The status that the object should have. `remains` is what is left of a type that was deleted.
 #[must_use]
 pub fn status(
     object: &api::WorkloadType,
     fleet: &Fleet<'_>,
     counts: &Counts,
     envelope: &EnvelopeState,
+    remains: Option<&Remains>,
     now: Timestamp,
 ) -> WorkloadTypeStatus {
     let before = object.status.clone().unwrap_or_default();
@@ -78,10 +82,13 @@ pub fn status(
         }
         None => before.hourly_cost.clone(),
     };
+    let mut changes = conditions(&derivation);
+    changes.extend(remains.map(Remains::condition));
+    let namespaces = counts.namespaces.get(&workload_type.name).map_or(0, BTreeSet::len);
     let status = WorkloadTypeStatus {
         observed_generation: Some(workload_type.generation),
-        conditions: api::CONDITIONS.merge(subject, &conditions(&derivation), now),
-        namespaces: Some(counts.namespaces.get(&workload_type.name).copied().unwrap_or(0)),
+        conditions: api::CONDITIONS.merge(subject, &changes, now),
+        namespaces: Some(i64::try_from(namespaces).unwrap_or(i64::MAX)),
         nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
         pools: workload_type
             .pools
@@ -100,6 +107,10 @@ pub fn status(
         },
         ..before
     };
+    if object.unreadable().is_some() {
+        // What was published last is all that is known of its pods and of its fence.
+        return status;
+    }
     derivation.publish(status)
 }
 
@@ -107,6 +118,19 @@ pub fn status(
 #[must_use]
 pub fn launched(claim: &NodeClaim) -> Option<LaunchedNode> {
     Some(LaunchedNode { pool: claim.pool()?.to_owned(), taints: claim.taints.clone() })
+}
+
+/// What a Node that has no claim stands for: somebody took the claim away and left the node. Of its taints only those count that a type's
+/// status has recorded for the pool, since people put others there for a while.
+#[must_use]
+pub fn stray(node: &Node, types: &BTreeMap<String, WorkloadType>) -> Option<LaunchedNode> {
+    let pool = node.labels.get(labels::NODEPOOL)?;
+    let is_recorded = |taint: &&Taint| {
+        let mut recorded = types.values().filter_map(|workload_type| workload_type.recorded.get(taint));
+        recorded.any(|pools| pools.contains(pool))
+    };
+    let taints = node.taints.iter().filter(is_recorded).cloned().collect();
+    Some(LaunchedNode { pool: pool.clone(), taints })
 }
 
 fn conditions(derivation: &Derivation) -> Vec<Change> {

@@ -91,6 +91,12 @@ impl WorkloadType {
     /// What is wrong about the object whatever is built and whatever else exists.
     #[must_use]
     pub fn invalid_fields(object: &api::WorkloadType) -> Vec<Problem> {
+        if let Some(why) = object.unreadable() {
+            let text = format!(
+                "cannot be read by this version of Treenail ({why}); correct it, or upgrade Treenail"
+            );
+            return vec![Problem::new("spec", text)];
+        }
         let pools: Vec<_> = object.spec.pools.iter().map(|pool| pool.name.as_str()).collect();
         if pools.is_empty() {
             return vec![Problem::new("spec.pools", "names no pool; name at least one NodePool")];
@@ -110,7 +116,8 @@ impl WorkloadType {
     }
 
     /// The pools that it names or, as far as its status remembers, has named.
-    fn pools_ever(&self) -> BTreeSet<&str> {
+    #[must_use]
+    pub fn pools_ever(&self) -> BTreeSet<&str> {
         let recorded = self.recorded.values().flatten().map(String::as_str);
         self.pools.iter().map(String::as_str).chain(recorded).collect()
     }

@@ -1,7 +1,8 @@
 //! Liveness and readiness, on a plain port of their own.
 //!
 //! Alive means that the process answers; it never depends on the API server, or an outage there would restart every replica.
-//! Ready means that a call would get a right answer; `/readyz` names what is still missing.
+//! Ready means that a call would get a right answer; `/readyz` names what is still missing. What a person should know although
+//! calls are answered stands there too, behind the `ok`.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
 /// What readiness depends on.
 pub struct Readiness {
     checks: Vec<Check>,
+    notes: Vec<Check>,
     shutdown: Shutdown,
 }
 
@@ -25,7 +27,13 @@ impl Readiness {
     /// Ready when no check misses anything, until the shutdown begins.
     #[must_use]
     pub fn new(checks: Vec<Check>, shutdown: Shutdown) -> Arc<Self> {
-        Arc::new(Self { checks, shutdown })
+        Self::with_notes(checks, Vec::new(), shutdown)
+    }
+
+    /// The same, with what people are told besides.
+    #[must_use]
+    pub fn with_notes(checks: Vec<Check>, notes: Vec<Check>, shutdown: Shutdown) -> Arc<Self> {
+        Arc::new(Self { checks, notes, shutdown })
     }
 
     /// What is missing, every item.
@@ -44,7 +52,8 @@ pub fn router(readiness: Arc<Readiness>) -> Router {
 async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
     let missing = readiness.missing();
     if missing.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
+        let notes = readiness.notes.iter().filter_map(|note| note());
+        (StatusCode::OK, ["ok".to_owned()].into_iter().chain(notes).map(|line| line + "\n").collect())
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; ")))
     }
@@ -69,6 +78,9 @@ mod tests {
 
         let readiness = Readiness::new(vec![], shutdown.clone());
         assert_eq!(ready(State(Arc::clone(&readiness))).await.0, StatusCode::OK);
+        let notes: Vec<Check> = vec![Box::new(|| Some("the watch is broken".to_owned())), Box::new(|| None)];
+        let broken = Readiness::with_notes(vec![], notes, shutdown.clone());
+        assert_eq!(ready(State(broken)).await, (StatusCode::OK, "ok\nthe watch is broken\n".to_owned()));
         shutdown.leave(std::time::Duration::ZERO).await;
         assert_eq!(ready(State(readiness)).await.1, "not ready: shutting down\n");
     }

@@ -9,11 +9,12 @@ use futures::future::BoxFuture;
 use hyper::body::Bytes;
 
 use super::review::Answer;
-use super::webhook::{Judge, JudgeError, Judgement};
+use super::webhook::{Judge, JudgeError, Judgement, Route};
 use crate::admission::decide::{Endpoint, Question, Verdict, decide};
 use crate::admission::policies::Policies;
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
+use crate::api::labels;
 use crate::cluster::cache::Cache;
 use crate::model::text::Excerpt;
 use crate::ports::clock::Clock;
@@ -21,8 +22,9 @@ use crate::ports::clock::Clock;
 /// The labels of a namespace.
 pub type Labels = BTreeMap<String, String>;
 
-/// Asks the API server itself for a namespace that the cache does not know yet.
-pub type NamespaceLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<Labels>> + Send + Sync>;
+/// Asks the API server itself for the labels of a namespace: nothing if there is none of the name, an error's text if it could not say.
+pub type NamespaceLookup =
+    Box<dyn Fn(String) -> BoxFuture<'static, Result<Option<Labels>, String>> + Send + Sync>;
 
 /// Decides by the current policies.
 pub struct PolicyJudge {
@@ -44,25 +46,38 @@ impl PolicyJudge {
         Self { policies, namespaces, lookup, clock }
     }
 
-    /// A pod may follow its namespace by milliseconds, faster than the watch does.
-    async fn labels(&self, namespace: &str) -> Option<Arc<Labels>> {
+    /// What is known of a namespace. The cache may be behind: a pod follows its namespace by milliseconds, faster than the watch does,
+    /// and a label may have been set since. The API server is asked once then.
+    async fn labels(&self, namespace: &str, is_typed: bool) -> Result<Option<Arc<Labels>>, JudgeError> {
         // Whoever speaks to the port chooses this text; only a name may become part of a request to the API server.
         if !is_dns_label(namespace) {
-            return None;
+            return Ok(None);
         }
-        match self.namespaces.get("", namespace) {
-            Some(labels) => Some(labels),
-            None => (self.lookup)(namespace.to_owned()).await.map(Arc::new),
+        let is_as_told = |labels: &Labels| !is_typed || labels.contains_key(labels::WORKLOAD_TYPE);
+        if let Some(labels) = self.namespaces.get("", namespace).filter(|labels| is_as_told(labels)) {
+            return Ok(Some(labels));
         }
+        let found = (self.lookup)(namespace.to_owned()).await.map_err(|error| {
+            JudgeError::Lookup(format!("namespace {namespace} could not be looked up: {error}; try again"))
+        })?;
+        if found.as_ref().is_some_and(|labels| !is_as_told(labels)) {
+            // One of the API servers is behind. Which one cannot be told, and a typeless pod would be let through.
+            return Err(JudgeError::Lookup(format!(
+                "namespace {namespace} was labelled {} when the call was made and is not any more; try again",
+                labels::WORKLOAD_TYPE
+            )));
+        }
+        Ok(found.map(Arc::new))
     }
 
-    async fn decide(&self, endpoint: Endpoint, body: &[u8]) -> Result<Judgement, JudgeError> {
+    async fn decide(&self, route: Route, body: &[u8]) -> Result<Judgement, JudgeError> {
+        let endpoint = route.endpoint;
         let policies = self.policies.load_full();
         let policies =
             policies.ok_or_else(|| JudgeError::NotReady("the policies are not made yet".to_owned()))?;
         let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
         let labels = match review.kind {
-            Kind::Pod | Kind::Template(_) => self.labels(&review.namespace).await,
+            Kind::Pod | Kind::Template(_) => self.labels(&review.namespace, route.is_typed).await?,
             // Their `namespace` is their own name, or nothing; no label of a namespace counts.
             Kind::Namespace | Kind::WorkloadType | Kind::NodePool | Kind::Ec2NodeClass | Kind::Other => None,
         };
@@ -77,10 +92,10 @@ impl PolicyJudge {
 impl Judge for PolicyJudge {
     fn judge(
         self: Arc<Self>,
-        endpoint: Endpoint,
+        route: Route,
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
-        async move { self.decide(endpoint, &body).await }.boxed()
+        async move { self.decide(route, &body).await }.boxed()
     }
 }
 

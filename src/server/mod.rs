@@ -5,6 +5,7 @@
 pub mod health;
 pub mod judge;
 pub mod listener;
+pub mod peers;
 pub mod review;
 pub mod shutdown;
 pub mod webhook;

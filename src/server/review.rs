@@ -3,6 +3,7 @@
 //! It is a type of our own: the API server wants the patch as base64 text and a refusal with code and reason, or
 //! it counts the call as failed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -10,6 +11,9 @@ use serde::Serialize;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+/// The most warnings of one answer. The API server keeps 4096 characters of all warnings of a request, and cuts each to 256 beyond
+/// that: what is more would cost a person the sense of all.
+const WARNINGS: usize = 10;
 
 /// What the API server is told about one request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,8 +47,8 @@ struct Response<'a> {
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<String>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: &'a BTreeMap<String, String>,
 }
@@ -74,10 +78,19 @@ pub fn write(uid: &str, answer: &Answer) -> Result<Vec<u8>, serde_json::Error> {
             }),
             patch_type: patch.as_ref().map(|_| "JSONPatch"),
             patch,
-            warnings: &answer.warnings,
+            warnings: warnings(&answer.warnings),
             audit_annotations: &answer.audit,
         },
     })
+}
+
+fn warnings(all: &[String]) -> Vec<Cow<'_, str>> {
+    let shown = if all.len() > WARNINGS { WARNINGS - 1 } else { all.len() };
+    let mut warnings: Vec<_> = all.iter().take(shown).map(|warning| warning.as_str().into()).collect();
+    if let more @ 1.. = all.len() - shown {
+        warnings.push(format!("and {more} more warnings").into());
+    }
+    warnings
 }
 
 #[cfg(test)]
@@ -120,5 +133,16 @@ mod tests {
             response,
             json!({ "uid": "u-1", "allowed": false, "status": { "code": 403, "reason": "Forbidden", "message": "no" } })
         );
+    }
+
+    #[test]
+    fn many_warnings_are_cut_to_what_an_api_server_passes_on() {
+        let told = |count: usize| {
+            let warnings = (1..=count).map(|number| number.to_string()).collect();
+            answered(&Answer { warnings, ..Answer::default() })["response"]["warnings"].clone()
+        };
+        assert_eq!(told(0), Value::Null);
+        assert_eq!(told(10), json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]));
+        assert_eq!(told(12), json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "and 3 more warnings"]));
     }
 }

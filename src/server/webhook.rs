@@ -1,8 +1,11 @@
-//! `/mutate` and `/validate`: HTTP in, a judge's answer out.
+//! `/mutate` and `/validate`, and the same with `/typed` behind: HTTP in, a judge's answer out.
 //!
-//! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that
-//! is too large 413, no capacity or no answer in time 503, a panic 500. These are failed calls: the API server does
-//! what the configuration's `failurePolicy` says.
+//! The webhook configurations call the typed paths for namespaces that carry the label of a type. So the path says what the API server
+//! itself knows of the namespace, and a cache that is behind cannot make a typed pod a typeless one.
+//!
+//! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that does
+//! not say how long it is 411, one that is too large 413, no capacity or no answer in time 503, a panic 500. These are
+//! failed calls: the API server does what the configuration's `failurePolicy` says.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,16 +29,27 @@ use crate::admission::decide::Endpoint;
 
 /// The largest body read: two objects at the API server's own limit of 3 MiB, and what is around them.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
-/// Bodies in flight together: memory stays bounded whatever is sent.
-const BYTES_IN_FLIGHT: usize = 8 * BODY_LIMIT;
+/// Large bodies in flight together: memory stays bounded whatever is sent.
+const LARGE_BYTES_IN_FLIGHT: usize = 6 * BODY_LIMIT;
+/// Small bodies in flight together. Pods are among them: they have room of their own, however many large bodies are on their way.
+const SMALL_BYTES_IN_FLIGHT: usize = 2 * BODY_LIMIT;
 /// What an API server waits for when it does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is given to a caller to send its body: API servers send at once, and a slow caller must not hold room for long.
 const BODY_WITHIN: Duration = Duration::from_secs(2);
 /// The API server's clock starts before ours and ends sooner than it says: our own answer must still reach it.
 const MARGIN: Duration = Duration::from_millis(300);
-/// Larger reviews are judged beside the event loop.
+/// Larger reviews share the room for large ones, and are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
+
+/// What a path says about the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which of the two webhooks asks.
+    pub endpoint: Endpoint,
+    /// Whether the API server saw the label of a type on the request's namespace.
+    pub is_typed: bool,
+}
 
 /// What was decided about a review, and which it was.
 #[derive(Clone, Debug)]
@@ -49,11 +63,8 @@ pub struct Judgement {
 /// Who decides about a review.
 pub trait Judge: Send + Sync + 'static {
     /// Judges the review in this body. May wait for what it must look up; the caller bounds the time.
-    fn judge(
-        self: Arc<Self>,
-        endpoint: Endpoint,
-        body: Bytes,
-    ) -> BoxFuture<'static, Result<Judgement, JudgeError>>;
+    fn judge(self: Arc<Self>, route: Route, body: Bytes)
+    -> BoxFuture<'static, Result<Judgement, JudgeError>>;
 }
 
 /// The request cannot be judged: a failed call, not an answer.
@@ -65,26 +76,41 @@ pub enum JudgeError {
     /// What the answer depends on is not known yet.
     #[error("{0}")]
     NotReady(String),
+    /// What the answer depends on could not be found out.
+    #[error("{0}")]
+    Lookup(String),
 }
 
 struct Webhook {
     judge: Arc<dyn Judge>,
     shutdown: Shutdown,
-    capacity: Arc<Semaphore>,
+    room_for_small: Arc<Semaphore>,
+    room_for_large: Arc<Semaphore>,
 }
 
 /// The routes.
 pub fn router(judge: Arc<dyn Judge>, shutdown: Shutdown) -> Router {
-    let capacity = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
-    let webhook = Arc::new(Webhook { judge, shutdown, capacity });
-    let mutate = async |State(webhook), request| handle(webhook, Endpoint::Mutate, request).await;
-    let validate = async |State(webhook), request| handle(webhook, Endpoint::Validate, request).await;
-    Router::new().route("/mutate", post(mutate)).route("/validate", post(validate)).with_state(webhook)
+    let webhook = Arc::new(Webhook {
+        judge,
+        shutdown,
+        room_for_small: Arc::new(Semaphore::new(SMALL_BYTES_IN_FLIGHT)),
+        room_for_large: Arc::new(Semaphore::new(LARGE_BYTES_IN_FLIGHT)),
+    });
+    let route = |endpoint, is_typed| {
+        let route = Route { endpoint, is_typed };
+        post(async move |State(webhook), request| handle(webhook, route, request).await)
+    };
+    Router::new()
+        .route("/mutate", route(Endpoint::Mutate, false))
+        .route("/mutate/typed", route(Endpoint::Mutate, true))
+        .route("/validate", route(Endpoint::Validate, false))
+        .route("/validate/typed", route(Endpoint::Validate, true))
+        .with_state(webhook)
 }
 
-async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest) -> Response {
+async fn handle(webhook: Arc<Webhook>, route: Route, request: HttpRequest) -> Response {
     let timeout = timeout_of(request.uri().query().unwrap_or_default());
-    let answered = AssertUnwindSafe(webhook.answer(endpoint, request)).catch_unwind();
+    let answered = AssertUnwindSafe(webhook.answer(route, request)).catch_unwind();
     let mut response = match tokio::time::timeout(timeout, answered).await {
         Ok(Ok(Ok(body))) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Ok(Ok(Err(failure))) => failure.into_response(),
@@ -99,10 +125,10 @@ async fn handle(webhook: Arc<Webhook>, endpoint: Endpoint, request: HttpRequest)
 }
 
 impl Webhook {
-    async fn answer(&self, endpoint: Endpoint, request: HttpRequest) -> Result<Vec<u8>, Failure> {
+    async fn answer(&self, route: Route, request: HttpRequest) -> Result<Vec<u8>, Failure> {
         let (body, room) = self.read(request).await?;
         let size = body.len();
-        let judging = Arc::clone(&self.judge).judge(endpoint, body);
+        let judging = Arc::clone(&self.judge).judge(route, body);
         let judged = if size > LARGE {
             let runtime = tokio::runtime::Handle::current();
             // The room is held for as long as the body is, also when nobody waits for the answer any more.
@@ -116,6 +142,7 @@ impl Webhook {
         let Judgement { uid, answer } = judged.map_err(|error| match error {
             JudgeError::BadRequest(message) => Failure::BadRequest(message),
             JudgeError::NotReady(message) => Failure::NotReady(message),
+            JudgeError::Lookup(message) => Failure::Lookup(message),
         })?;
         review::write(&uid, &answer).map_err(|_| Failure::Panic)
     }
@@ -123,13 +150,14 @@ impl Webhook {
     /// Reads a body within the limits. Room for the whole of it is taken before the first byte is.
     async fn read(&self, request: HttpRequest) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
         let length = request.headers().get(header::CONTENT_LENGTH);
-        let length =
-            length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok()).unwrap_or(BODY_LIMIT);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let length = length.ok_or(Failure::LengthMissing)?;
         if length > BODY_LIMIT {
             return Err(Failure::TooLarge);
         }
+        let capacity = if length > LARGE { &self.room_for_large } else { &self.room_for_small };
         let permits = u32::try_from(length.max(1)).map_err(|_| Failure::TooLarge)?;
-        let room = Arc::clone(&self.capacity).acquire_many_owned(permits).await;
+        let room = Arc::clone(capacity).acquire_many_owned(permits).await;
         let room = room.map_err(|_| Failure::TooLate)?;
         let body: Body = request.into_body();
         let read = tokio::time::timeout(BODY_WITHIN, Limited::new(body, length.max(1)).collect()).await;
@@ -145,9 +173,11 @@ impl Webhook {
 #[derive(Debug)]
 enum Failure {
     BadRequest(String),
+    LengthMissing,
     TooLarge,
     TooLate,
     NotReady(String),
+    Lookup(String),
     Panic,
 }
 
@@ -155,11 +185,15 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
+            Self::LengthMissing => {
+                (StatusCode::LENGTH_REQUIRED, "the call does not say how long the review is".to_owned())
+            }
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
             }
             Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
             Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
+            Self::Lookup(message) => (StatusCode::INTERNAL_SERVER_ERROR, message),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "the review could not be judged".to_owned()),
         };
         tracing::warn!(status = status.as_u16(), message, "a review was not answered");

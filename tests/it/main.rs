@@ -14,5 +14,6 @@ mod legitimate;
 mod manifests;
 mod node_claim;
 mod support;
+mod type_deletion;
 mod user_data;
 mod webhook;

@@ -1,12 +1,104 @@
 //! The manifests as they are, before a real API server.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::{Value, json};
+use treenail::admission::policies::Settings;
 use treenail_lab::User;
 use treenail_lab::shared::on_lab;
 
 use crate::support::cluster::{kubectl, soon};
 use crate::support::world::{on_treenail, treenail};
+
+/// The documents of a file of `manifests/base`.
+fn base(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    serde_saphyr::from_multiple(&text).unwrap()
+}
+
+fn strings(list: &Value) -> BTreeSet<String> {
+    list.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
+    let mut exempt = Settings::default().exempt_namespaces;
+    // The webhook adds the namespace that it runs in.
+    exempt.insert("treenail-system".to_owned());
+    let excluded = |selector: &Value| {
+        let is_name =
+            |term: &&Value| term["key"] == "kubernetes.io/metadata.name" && term["operator"] == "NotIn";
+        selector["matchExpressions"].as_array()?.iter().find(is_name).map(|term| strings(&term["values"]))
+    };
+    let mut lists = Vec::new();
+    for configuration in base("admission-webhooks.yaml") {
+        for entry in configuration["webhooks"].as_array().unwrap() {
+            let is_namespaced =
+                entry["rules"].as_array().unwrap().iter().any(|rule| rule["scope"] == "Namespaced");
+            if is_namespaced {
+                lists.push((entry["name"].to_string(), excluded(&entry["namespaceSelector"])));
+            }
+        }
+    }
+    for policy in base("admission-policies.yaml") {
+        let name = policy["metadata"]["name"].to_string();
+        let constraints = &policy["spec"]["matchConstraints"];
+        if constraints["resourceRules"][0]["scope"] == "Namespaced" {
+            lists.push((name.clone(), excluded(&constraints["namespaceSelector"])));
+        }
+        // In an expression, the list that the name of the object is looked for in.
+        for validation in policy["spec"]["validations"].as_array().into_iter().flatten() {
+            let expression = validation["expression"].as_str().unwrap();
+            if let Some((_, rest)) = expression.split_once("object.metadata.name in [") {
+                let list = rest.split_once(']').unwrap().0.split(',');
+                lists.push((
+                    name.clone(),
+                    Some(list.map(|name| name.trim().trim_matches('\'').to_owned()).collect()),
+                ));
+            }
+        }
+    }
+    assert!(lists.len() >= 6, "{lists:?}");
+    for (name, list) in lists {
+        assert_eq!(list.as_ref(), Some(&exempt), "{name}");
+    }
+}
+
+#[test]
+fn entries_that_select_labelled_namespaces_call_the_typed_paths_and_no_other_does() {
+    let mut typed = 0;
+    for configuration in base("admission-webhooks.yaml") {
+        for entry in configuration["webhooks"].as_array().unwrap() {
+            let terms = entry["namespaceSelector"]["matchExpressions"].as_array().into_iter().flatten();
+            let is_label =
+                |term: &Value| term["key"] == "treenail.dev/workload-type" && term["operator"] == "Exists";
+            let is_typed = terms.into_iter().any(is_label);
+            let path = entry["clientConfig"]["service"]["path"].as_str().unwrap();
+            assert_eq!(path.ends_with("/typed"), is_typed, "{}", entry["name"]);
+            typed += usize::from(is_typed);
+        }
+    }
+    assert_eq!(typed, 3);
+}
+
+#[test]
+fn each_network_policy_opens_the_ports_of_its_deployment_and_no_other() {
+    let policies = base("network-policies.yaml");
+    let deployments = ["webhook.yaml", "controller.yaml"].map(|file| base(file).remove(0));
+    assert_eq!(policies.len(), deployments.len());
+    for (policy, deployment) in policies.iter().zip(&deployments) {
+        let template = &deployment["spec"]["template"];
+        assert_eq!(policy["spec"]["podSelector"]["matchLabels"], template["metadata"]["labels"]);
+        assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]));
+        let named = |ports: &Value, key: &str| {
+            ports.as_array().unwrap().iter().map(|port| port[key].to_string()).collect::<BTreeSet<_>>()
+        };
+        let served = named(&template["spec"]["containers"][0]["ports"], "name");
+        assert_eq!(named(&policy["spec"]["ingress"][0]["ports"], "port"), served);
+    }
+}
 
 #[test]
 fn everything_below_manifests_is_accepted_by_the_api_server() {

@@ -201,3 +201,15 @@ fn what_cannot_be_read_is_refused() {
         ],
     );
 }
+
+#[test]
+fn metadata_of_a_type_that_cannot_be_read_can_be_changed_and_its_spec_only_for_the_better() {
+    let unreadable = json!({ "pools": [{ "name": "application" }], "agents": 7 });
+    let stored = of_type("application", unreadable);
+    let finalized = json!({ "name": "application", "finalizers": [] });
+    check(&stored.clone().update("/metadata", finalized), &expect!["admitted"]);
+    let mended = json!({ "pools": [{ "name": "application" }] });
+    check(&stored.clone().update("/spec", mended), &expect!["admitted"]);
+    let verdict = World::new().validate(&stored.update("/spec/agents", json!(8)));
+    assert!(!verdict.is_allowed());
+}

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::ConditionTypes;
+use super::labels;
 use super::schema;
 use super::text_enum::text_enum;
 
@@ -48,8 +49,27 @@ pub const POOLS_INDISTINGUISHABLE: &str = "PoolsIndistinguishable";
 /// A taint of the type is also on pools that no type shares with it. Free.
 pub const TAINT_SHARED: &str = "TaintShared";
 
+/// The type was deleted and something of it is left. Free, and only there once the type was deleted.
+pub const DELETION_BLOCKED: &str = "DeletionBlocked";
+
 /// Conditions of a WorkloadType.
 pub const CONDITIONS: ConditionTypes = ConditionTypes { dependents: &[VALIDATION_SUCCEEDED, POOLS_READY] };
+
+impl WorkloadType {
+    /// Marks an object whose stored spec could not be read, and why. What is in `spec` then means nothing.
+    pub fn mark_unreadable(&mut self, why: &str) {
+        self.metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(labels::UNREADABLE.to_owned(), why.to_owned());
+    }
+
+    /// Why the stored spec could not be read, if it could not.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(labels::UNREADABLE).map(String::as_str)
+    }
+}
 
 text_enum! {
     /// What happens to pods that break the type's rules.

@@ -8,6 +8,7 @@ use super::instance;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, known_claim, known_node};
+use crate::cluster::write::within;
 use crate::controllers::Context;
 use crate::lifecycle::effect::{DeletionReason, Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
@@ -56,7 +57,7 @@ impl Hands<'_> {
             }
             Effect::SetStatus(status) => {
                 let body = Patch::Merge(patch::of_status(&claim.object, status));
-                let patched = self.claims().patch_status(name, &parameters(), &body).await?;
+                let patched = within(self.claims().patch_status(name, &parameters(), &body)).await?;
                 self.context.caches.node_claims.learn(patched, known_claim);
             }
             Effect::DeleteClaim(reason) => self.delete_claim(&model.object, *reason).await?,
@@ -95,7 +96,8 @@ impl Hands<'_> {
                 self.patch_node(&changes.node.name, patch::of_node(&node, changes)).await?;
             }
             Effect::DeleteNode(node) => {
-                if let Some(deleted) = self.nodes().delete(&node.name, &on_condition(node)).await?.left() {
+                let deleted = within(self.nodes().delete(&node.name, &on_condition(node))).await?;
+                if let Some(deleted) = deleted.left() {
                     self.context.caches.nodes.learn(deleted, known_node);
                 }
             }
@@ -107,7 +109,7 @@ impl Hands<'_> {
             Effect::DeletePod { pod, grace } => {
                 let grace = u32::try_from(grace.as_secs()).unwrap_or(0).max(1);
                 let parameters = DeleteParams::default().grace_period(grace).preconditions(uid_of(pod));
-                let deleted = self.pods(pod).delete(&pod.key.name, &parameters).await.map(drop);
+                let deleted = within(self.pods(pod).delete(&pod.key.name, &parameters)).await.map(drop);
                 return Ok(Some(answer(pod, deleted)));
             }
             Effect::Report(event) => self.context.events.send(event.clone()),
@@ -128,14 +130,15 @@ impl Hands<'_> {
     }
 
     async fn patch_claim(&self, name: &str, body: Value) -> Result<(), Failure> {
-        let patched = self.claims().patch(name, &parameters(), &Patch::Merge(body)).await?;
+        let patched = within(self.claims().patch(name, &parameters(), &Patch::Merge(body))).await?;
         self.context.caches.node_claims.learn(patched, known_claim);
         Ok(())
     }
 
     async fn delete_claim(&self, claim: &ObjectRef, reason: DeletionReason) -> Result<(), Failure> {
         tracing::info!(node_claim = claim.name, reason = reason.name(), "the claim is deleted");
-        if let Some(deleted) = self.claims().delete(&claim.name, &on_condition(claim)).await?.left() {
+        let deleted = within(self.claims().delete(&claim.name, &on_condition(claim))).await?;
+        if let Some(deleted) = deleted.left() {
             self.context.caches.node_claims.learn(deleted, known_claim);
         }
         Ok(())
@@ -149,7 +152,7 @@ impl Hands<'_> {
     }
 
     async fn patch_node(&self, name: &str, body: Value) -> Result<(), Failure> {
-        let patched = self.nodes().patch(name, &parameters(), &Patch::Merge(body)).await?;
+        let patched = within(self.nodes().patch(name, &parameters(), &Patch::Merge(body))).await?;
         self.context.caches.nodes.learn(patched, known_node);
         Ok(())
     }
@@ -157,7 +160,7 @@ impl Hands<'_> {
     async fn evict(&self, pod: &PodRef) -> Result<(), kube::Error> {
         let delete_options = Some(DeleteParams::default().preconditions(uid_of(pod)));
         let parameters = EvictParams { delete_options, ..EvictParams::default() };
-        self.pods(pod).evict(&pod.key.name, &parameters).await.map(drop)
+        within(self.pods(pod).evict(&pod.key.name, &parameters)).await.map(drop)
     }
 }
 

@@ -9,7 +9,7 @@ struct Obedient;
 impl Judge for Obedient {
     fn judge(
         self: Arc<Self>,
-        endpoint: Endpoint,
+        route: Route,
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         Box::pin(async move {
@@ -24,7 +24,10 @@ impl Judge for Obedient {
             let uid = request["uid"].as_str().unwrap_or_default().to_owned();
             Ok(Judgement {
                 uid,
-                answer: Answer { refusal: Some(format!("{endpoint:?}")), ..Answer::default() },
+                answer: Answer {
+                    refusal: Some(format!("{:?} {}", route.endpoint, route.is_typed)),
+                    ..Answer::default()
+                },
             })
         })
     }
@@ -35,8 +38,21 @@ fn review(object: &str) -> String {
     json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request }).to_string()
 }
 
-async fn call(shutdown: Shutdown, path: &str, body: impl Into<Body>) -> (StatusCode, String, bool) {
-    let request = HttpRequest::post(path).body(body.into()).unwrap();
+/// A call as API servers make them: it says how long it is.
+fn request(path: &str, body: impl Into<Bytes>) -> HttpRequest {
+    let body = body.into();
+    let length = body.len();
+    HttpRequest::post(path).header(header::CONTENT_LENGTH, length).body(Body::from(body)).unwrap()
+}
+
+/// A call that says that it is so long, and then never sends anything.
+fn endless(path: &str, length: usize) -> HttpRequest {
+    let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    HttpRequest::post(path).header(header::CONTENT_LENGTH, length).body(body).unwrap()
+}
+
+async fn call(shutdown: Shutdown, path: &str, body: impl Into<Bytes>) -> (StatusCode, String, bool) {
+    let request = request(path, body);
     let response = router(Arc::new(Obedient), shutdown).oneshot(request).await.unwrap();
     let status = response.status();
     let closes = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
@@ -45,14 +61,20 @@ async fn call(shutdown: Shutdown, path: &str, body: impl Into<Body>) -> (StatusC
 }
 
 #[tokio::test]
-async fn the_path_tells_which_endpoint_is_asked_and_the_answer_carries_the_uid() {
-    for (path, endpoint) in [("/mutate", "Mutate"), ("/validate?timeout=3s", "Validate")] {
+async fn the_path_tells_what_is_asked_and_the_answer_carries_the_uid() {
+    let paths = [
+        ("/mutate", "Mutate false"),
+        ("/mutate/typed", "Mutate true"),
+        ("/validate?timeout=3s", "Validate false"),
+        ("/validate/typed?timeout=3s", "Validate true"),
+    ];
+    for (path, route) in paths {
         let (status, body, closes) = call(Shutdown::default(), path, review("")).await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, closes), (StatusCode::OK, false));
         assert_eq!(
             (&body["response"]["uid"], &body["response"]["status"]["message"]),
-            (&json!("u-1"), &json!(endpoint))
+            (&json!("u-1"), &json!(route))
         );
     }
 }
@@ -85,31 +107,54 @@ async fn an_answer_that_comes_too_late_is_a_failed_call() {
 }
 
 #[tokio::test]
-async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
-    let honest =
-        HttpRequest::post("/validate").header(header::CONTENT_LENGTH, BODY_LIMIT + 1).body(Body::empty());
-    let response = router(Arc::new(Obedient), Shutdown::default()).oneshot(honest.unwrap()).await.unwrap();
+async fn a_body_past_the_limit_or_of_no_stated_length_is_refused_before_it_is_read() {
+    let without_length = || HttpRequest::post("/validate").body(Body::from(review(""))).unwrap();
+    let unreadable_length =
+        HttpRequest::post("/validate").header(header::CONTENT_LENGTH, "many").body(Body::from(review("")));
+    let cases = [
+        (endless("/validate", BODY_LIMIT + 1), StatusCode::PAYLOAD_TOO_LARGE),
+        (without_length(), StatusCode::LENGTH_REQUIRED),
+        (unreadable_length.unwrap(), StatusCode::LENGTH_REQUIRED),
+    ];
+    for (request, expected) in cases {
+        let response = router(Arc::new(Obedient), Shutdown::default()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_longer_than_it_says_is_refused() {
+    let lying = HttpRequest::post("/validate").header(header::CONTENT_LENGTH, 3).body(Body::from(review("")));
+    let response = router(Arc::new(Obedient), Shutdown::default()).oneshot(lying.unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let (status, ..) = call(Shutdown::default(), "/validate", vec![b' '; BODY_LIMIT + 1]).await;
-    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn bodies_that_are_never_sent_hold_their_room_only_until_their_time_is_up() {
     let router = router(Arc::new(Obedient), Shutdown::default());
-    let endless = || {
-        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-        router.clone().oneshot(HttpRequest::post("/validate?timeout=2s").body(body).unwrap())
-    };
-    let stuck: Vec<_> = (0..20).map(|_| tokio::spawn(endless())).collect();
+    let stuck: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(router.clone().oneshot(endless("/validate?timeout=2s", LARGE))))
+        .collect();
     tokio::task::yield_now().await;
-    let late = router
-        .clone()
-        .oneshot(HttpRequest::post("/validate?timeout=10s").body(Body::from(review(""))).unwrap());
+    let late = router.clone().oneshot(request("/validate?timeout=10s", review("")));
     assert_eq!(late.await.unwrap().status(), StatusCode::OK);
     for call in stuck {
         assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_do_not_keep_small_ones_waiting() {
+    let router = router(Arc::new(Obedient), Shutdown::default());
+    let stuck: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(router.clone().oneshot(endless("/validate?timeout=10s", BODY_LIMIT))))
+        .collect();
+    tokio::task::yield_now().await;
+    let started = tokio::time::Instant::now();
+    let small = router.clone().oneshot(request("/validate?timeout=1s", review("")));
+    assert_eq!(small.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    drop(stuck);
 }
 
 #[tokio::test]
