@@ -28,12 +28,16 @@ pub enum Moment {
     ClaimCreated,
     /// The NodeClaim has an instance.
     ClaimLaunched,
+    /// The NodeClaim is being deleted.
+    ClaimDeleted,
     /// The Node exists.
     NodeRegistered,
     /// The Node is ready.
     NodeReady,
     /// The taint `karpenter.sh/unregistered` is gone.
     NodeAdopted,
+    /// The taint `karpenter.sh/disrupted` is there.
+    NodeDisrupted,
 }
 
 /// First sights, by moment and by the object's key (`namespace/name`, or the name alone).
@@ -127,9 +131,13 @@ fn node_moments(node: &Node) -> Vec<Moment> {
     if conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True") {
         moments.push(Moment::NodeReady);
     }
-    let mut taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-    if taints.all(|taint| taint.key != "karpenter.sh/unregistered") {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let has = |key: &str| taints.iter().any(|taint| taint.key == key);
+    if !has("karpenter.sh/unregistered") {
         moments.push(Moment::NodeAdopted);
+    }
+    if has("karpenter.sh/disrupted") {
+        moments.push(Moment::NodeDisrupted);
     }
     moments
 }
@@ -137,5 +145,6 @@ fn node_moments(node: &Node) -> Vec<Moment> {
 fn claim_moments(claim: &DynamicObject) -> Vec<Moment> {
     let provider_id = claim.data.pointer("/status/providerID").and_then(serde_json::Value::as_str);
     let launched = provider_id.is_some_and(|id| !id.is_empty()).then_some(Moment::ClaimLaunched);
-    [Moment::ClaimCreated].into_iter().chain(launched).collect()
+    let deleted = claim.metadata.deletion_timestamp.is_some().then_some(Moment::ClaimDeleted);
+    [Moment::ClaimCreated].into_iter().chain(launched).chain(deleted).collect()
 }

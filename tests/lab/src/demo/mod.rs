@@ -2,6 +2,7 @@
 //!
 //! Every scene checks what it shows. One that does not come out as it should ends the story, by its name.
 
+mod prices;
 mod scenes;
 mod stage;
 mod tell;

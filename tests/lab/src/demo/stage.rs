@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 
 use super::{Options, Withheld};
 use crate::balancer::Balancer;
 use crate::kubectl::{Kubectl, Outcome};
 use crate::lab::Lab;
 use crate::process::Process;
+use crate::timeline::Timeline;
 use crate::treenail::WebhookReplica;
 use crate::users::User;
 
@@ -26,6 +28,9 @@ pub(crate) struct Stage {
     pub(crate) kubectl: Kubectl,
     pub(crate) webhook_ready_in: Option<Duration>,
     pub(crate) examples: PathBuf,
+    /// When the cluster was there.
+    pub(crate) started: Instant,
+    pub(crate) timeline: Timeline,
     _balancer: Balancer,
 }
 
@@ -51,6 +56,7 @@ impl Stage {
         }
         let client = lab.client(&User::administrator()).await?;
         let kubectl = lab.kubectl(&User::administrator())?;
+        let timeline = Timeline::start(&client);
         Ok(Self {
             webhook,
             controller,
@@ -59,8 +65,16 @@ impl Stage {
             kubectl,
             webhook_ready_in,
             examples: treenail.examples(),
+            started: Instant::now(),
+            timeline,
             _balancer: balancer,
         })
+    }
+
+    /// NodeClaims, whatever is in them.
+    pub(crate) fn claims(&self) -> Api<DynamicObject> {
+        let claims = ApiResource::from_gvk(&GroupVersionKind::gvk("karpenter.sh", "v1", "NodeClaim"));
+        Api::all_with(self.client.clone(), &claims)
     }
 
     /// Treenail's own processes.
@@ -95,15 +109,25 @@ impl Stage {
     pub(crate) async fn until<T>(
         &self,
         what: &str,
+        look: impl AsyncFnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.until_within(PATIENCE, what, look).await
+    }
+
+    /// The same, with other patience.
+    pub(crate) async fn until_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
         mut look: impl AsyncFnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(found) = look().await? {
                 return Ok(found);
             }
             if Instant::now() > deadline {
-                bail!("{what}: not within {} s", PATIENCE.as_secs());
+                bail!("{what}: not within {} s", patience.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

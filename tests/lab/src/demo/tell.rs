@@ -79,6 +79,11 @@ pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[Stri
     }
 }
 
+/// `412 ms`
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}
+
 /// `0.41 s`
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())

@@ -15,7 +15,7 @@ use crate::demo::tell;
 pub(crate) async fn play(stage: &Stage) -> Result<()> {
     tell::heading("3. Developers deploy without a toleration and without a selector");
     for (namespace, name) in [("shop", "web"), ("metrics", "prometheus")] {
-        stage.kubectl.apply(&deployment(namespace, name)).await?;
+        stage.kubectl.apply(&deployment(namespace, name, 1)).await?;
         tell::line(&format!("$ kubectl apply -f {name}.yaml   # one replica, in namespace {namespace}"));
         let pod = first_pod(stage, namespace, name).await?;
         show_difference(&pod)?;
@@ -31,13 +31,14 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn deployment(namespace: &str, name: &str) -> String {
+/// A Deployment of so many replicas, each of 500m CPU and 256Mi memory, that says nothing about nodes.
+pub(crate) fn deployment(namespace: &str, name: &str, replicas: usize) -> String {
     format!(
         "apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}, namespace: {namespace}}}
 spec:
-  replicas: 1
+  replicas: {replicas}
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}

@@ -117,7 +117,7 @@ subjects: [{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}]
 
 /// Each with its message.
 pub(crate) async fn play(stage: &Stage) -> Result<()> {
-    tell::heading("4. What cannot work is refused on the spot");
+    tell::heading("5. What cannot work is refused on the spot");
     stage.kubectl.apply(ALICE).await?;
     // How large a pod can be is published once the cloud has told its instance types.
     let waited = stage
