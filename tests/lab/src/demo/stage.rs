@@ -17,7 +17,7 @@ use crate::treenail::WebhookReplica;
 use crate::users::User;
 
 /// How long a scene waits for what it expects.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lab with Treenail in it.
 pub(crate) struct Stage {

@@ -34,12 +34,29 @@ pub(crate) async fn running(stage: &Stage, namespace: &str, app: &str, count: us
     let scope = ListParams::default().labels(&format!("app={app}"));
     let is_running =
         |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"));
-    stage
-        .until(&format!("{count} pods of {app} run"), async || {
-            let found = pods.list(&scope).await?.items;
-            Ok((found.len() == count && found.iter().all(is_running)).then_some(found))
-        })
-        .await
+    let all_run = async || {
+        let found = pods.list(&scope).await?.items;
+        Ok((found.len() == count && found.iter().all(is_running)).then_some(found))
+    };
+    match stage.until(&format!("{count} pods of {app} run"), all_run).await {
+        Ok(found) => Ok(found),
+        Err(error) => Err(error.context(why_not(stage, namespace).await)),
+    }
+}
+
+/// What the events of a namespace say about pods that do not run.
+async fn why_not(stage: &Stage, namespace: &str) -> String {
+    let columns =
+        "custom-columns=WHO:.reportingComponent,WHAT:.reason,WHICH:.involvedObject.name,WHY:.message";
+    let arguments =
+        ["get", "events", "-n", namespace, "--sort-by=.metadata.creationTimestamp", "-o", columns];
+    let pods = stage.kubectl.run(&["get", "pods", "-n", namespace, "-o", "wide"]).await;
+    let events = stage.kubectl.run(&arguments).await;
+    let text = |outcome: Result<crate::kubectl::Outcome>| outcome.map(|it| it.stdout).unwrap_or_default();
+    let (pods, events) = (text(pods), text(events));
+    let pods: Vec<_> = pods.lines().filter(|line| !line.contains("Running")).collect();
+    let events: Vec<_> = events.lines().rev().take(40).collect();
+    format!("pods that do not run:\n{}\nlast events, newest first:\n{}", pods.join("\n"), events.join("\n"))
 }
 
 /// The timeline of one pod, from its creation until it runs.
