@@ -15,12 +15,17 @@ use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::caches::Caches;
+use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
+use crate::controllers;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
+use crate::controllers::provisioning::ProvisioningController;
+use crate::controllers::provisioning::nominations::SharedNominations;
 use crate::controllers::workload_type::WorkloadTypeController;
 use crate::ports::clock::{Clock, WallClock};
+use crate::ports::cloud::CloudProvider;
 use crate::server::health::{self, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
@@ -51,6 +56,15 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
     let caches = Caches::default();
     caches.follow(&client, |name, task| supervisor.spawn(name, task));
+    let (events, sending) = Events::new(client.clone(), &settings.identity, Arc::clone(&clock));
+    supervisor.spawn("events", sending);
+    let shared = controllers::Context {
+        client: client.clone(),
+        clock: Arc::clone(&clock),
+        caches: caches.clone(),
+        events: events.clone(),
+    };
+    let cloud: Arc<dyn CloudProvider> = Arc::new(ec2);
     let types = WorkloadTypeController {
         client: client.clone(),
         clock: Arc::clone(&clock),
@@ -58,6 +72,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         node_pools: caches.node_pools.clone(),
         node_claims: caches.node_claims.clone(),
         namespaces: caches.namespaces.clone(),
+        events: events.clone(),
     };
     supervisor.spawn("workload types", types.run(leases.leads.subscribe()));
     let pools = NodePoolController {
@@ -66,16 +81,20 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         node_pools: caches.node_pools.clone(),
         node_classes: caches.node_classes.clone(),
         node_claims: caches.node_claims.clone(),
+        events,
     };
     supervisor.spawn("node pools", pools.run(leases.leads_karpenters.subscribe()));
     let classes = NodeClassController {
         client: client.clone(),
         clock,
-        cloud: Arc::new(ec2),
+        cloud: Arc::clone(&cloud),
         cluster,
         node_classes: caches.node_classes.clone(),
     };
     supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
+    let provisioning =
+        ProvisioningController { context: shared, cloud, nominations: SharedNominations::default() };
+    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
 
     let shutdown = Shutdown::default();
     let readiness = Readiness::new(caches.checks(), shutdown.clone());

@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
+mod unhealthy;
 pub mod workload_type;
 
 /// What controllers of the provisioning half share. Cheap to clone.

@@ -1,4 +1,4 @@
-//! Keeps the status of every WorkloadType: what its pods get, its fence, its findings.
+//! Keeps the status of every WorkloadType: what its pods get, its fence, its findings; and tells people about these.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,13 +7,19 @@ use std::time::Duration;
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::unhealthy::{self, Bad};
+use crate::api::conditions::ConditionStatus;
 use crate::api::labels;
 use crate::api::nodepool::NodePool;
-use crate::api::workload_type::WorkloadType;
+use crate::api::workload_type::{
+    ISOLATED, POOLS_READY, TAINT_SHARED, VALIDATION_SUCCEEDED, WorkloadType, WorkloadTypeStatus,
+};
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::KnownClaim;
+use crate::cluster::events::Events;
 use crate::cluster::write::apply_status;
 use crate::lifecycle::type_status::{Counts, launched, status};
+use crate::model::event::Regarding;
 use crate::model::workload_type::{self, Fleet, LaunchedNode, Pool};
 use crate::ports::clock::Clock;
 
@@ -21,6 +27,13 @@ use crate::ports::clock::Clock;
 const GATHER: Duration = Duration::from_millis(50);
 /// After a write failed.
 const RETRY: Duration = Duration::from_secs(2);
+
+const BAD: &[Bad] = &[
+    Bad { condition: VALIDATION_SUCCEEDED, status: ConditionStatus::False, reason: "Invalid" },
+    Bad { condition: POOLS_READY, status: ConditionStatus::False, reason: "PoolsNotReady" },
+    Bad { condition: ISOLATED, status: ConditionStatus::False, reason: "NotIsolated" },
+    Bad { condition: TAINT_SHARED, status: ConditionStatus::True, reason: "TaintShared" },
+];
 
 /// Reads the caches and writes the statuses.
 pub struct WorkloadTypeController {
@@ -36,6 +49,8 @@ pub struct WorkloadTypeController {
     pub node_claims: Cache<KnownClaim>,
     /// The labels of the namespaces.
     pub namespaces: Cache<BTreeMap<String, String>>,
+    /// Tells people.
+    pub events: Events,
 }
 
 impl WorkloadTypeController {
@@ -94,9 +109,20 @@ impl WorkloadTypeController {
             if let Err(error) = apply_status::<WorkloadType>(&self.client, &name, &wanted).await {
                 tracing::warn!(workload_type = name, %error, "the status could not be written; it is tried again");
                 is_done = false;
+                continue;
             }
+            self.tell(&object, &wanted);
         }
         is_done
+    }
+
+    fn tell(&self, object: &WorkloadType, status: &WorkloadTypeStatus) {
+        let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+        let before = object.status.as_ref().map(|before| before.conditions.as_slice()).unwrap_or_default();
+        let regarding = Regarding::WorkloadType { name, uid };
+        for event in unhealthy::events(&regarding, BAD, before, &status.conditions) {
+            self.events.send(event);
+        }
     }
 
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {
