@@ -108,6 +108,9 @@ pub const DISRUPTED_TAINT: &str = "karpenter.sh/disrupted";
 pub const TERMINATION_FINALIZER: &str = "karpenter.sh/termination";
 /// Finalizer on EC2NodeClasses.
 pub const EC2NODECLASS_FINALIZER: &str = "karpenter.k8s.aws/termination";
+/// Tag of an instance: the token that it was launched with, by which it is found again. The UID of its NodeClaim, `-`, and the number of
+/// the attempt.
+pub const CLIENT_TOKEN_TAG: &str = "treenail.dev/client-token";
 /// The Lease that Karpenter's leader holds; its holder acts on [`KARPENTER_AWS_GROUP`] classes.
 pub const KARPENTER_LEASE: &str = "karpenter-leader-election";
 

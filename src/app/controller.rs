@@ -12,6 +12,7 @@ use super::cluster_facts;
 use super::supervisor::Supervisor;
 use crate::api::labels::KARPENTER_LEASE;
 use crate::cloud::ec2::Ec2;
+use crate::cloud::ec2::cache::INSTANCE_TYPES;
 use crate::cloud::ec2::catalog::Assumptions;
 use crate::cloud::ec2::sdk::Sdk;
 use crate::cluster::caches::Caches;
@@ -19,13 +20,13 @@ use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers;
+use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
 use crate::controllers::provisioning::ProvisioningController;
 use crate::controllers::provisioning::nominations::SharedNominations;
 use crate::controllers::workload_type::WorkloadTypeController;
 use crate::ports::clock::{Clock, WallClock};
-use crate::ports::cloud::CloudProvider;
 use crate::server::health::{self, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
@@ -55,16 +56,24 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
 
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
     let caches = Caches::default();
-    caches.follow(&client, |name, task| supervisor.spawn(name, task));
-    let (events, sending) = Events::new(client.clone(), &settings.identity, Arc::clone(&clock));
-    supervisor.spawn("events", sending);
-    let shared = controllers::Context {
+    let (events, telling) = Events::new(client.clone(), &settings.identity, Arc::clone(&clock));
+    supervisor.spawn("events", telling);
+    let ec2 = Arc::new(ec2);
+    let context = controllers::Context {
         client: client.clone(),
         clock: Arc::clone(&clock),
         caches: caches.clone(),
         events: events.clone(),
     };
-    let cloud: Arc<dyn CloudProvider> = Arc::new(ec2);
+    // Before the caches are filled, of whose changes it is told.
+    let nominations = SharedNominations::default();
+    let provisioning =
+        ProvisioningController::new(context.clone(), Arc::<Ec2<Sdk>>::clone(&ec2), nominations);
+    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
+    let claims = NodeClaimController::new(context, Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
+    supervisor.spawn("node claims", claims.run(leases.leads_karpenters.subscribe()));
+    supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
+    caches.follow(&client, |name, task| supervisor.spawn(name, task));
     let types = WorkloadTypeController {
         client: client.clone(),
         clock: Arc::clone(&clock),
@@ -81,20 +90,19 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         node_pools: caches.node_pools.clone(),
         node_classes: caches.node_classes.clone(),
         node_claims: caches.node_claims.clone(),
-        events,
+        events: events.clone(),
     };
     supervisor.spawn("node pools", pools.run(leases.leads_karpenters.subscribe()));
     let classes = NodeClassController {
         client: client.clone(),
         clock,
-        cloud: Arc::clone(&cloud),
+        cloud: ec2,
         cluster,
         node_classes: caches.node_classes.clone(),
+        node_claims: caches.node_claims.clone(),
+        events: events.clone(),
     };
     supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
-    let provisioning =
-        ProvisioningController { context: shared, cloud, nominations: SharedNominations::default() };
-    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
 
     let shutdown = Shutdown::default();
     let readiness = Readiness::new(caches.checks(), shutdown.clone());
@@ -109,6 +117,16 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     shutdown.leave(Duration::ZERO).await;
     supervisor.drain().await;
     ended
+}
+
+/// Reads the instance types anew from time to time: new ones come, and zones get them. What was known before stands if that fails.
+async fn keep_instance_types(ec2: Arc<Ec2<Sdk>>) {
+    loop {
+        tokio::time::sleep(INSTANCE_TYPES).await;
+        if let Err(error) = ec2.refresh().await {
+            tracing::warn!(%error, "the instance types could not be read anew; those known before stand");
+        }
+    }
 }
 
 /// The two leases, and the questions that controllers ask about them.

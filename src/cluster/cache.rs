@@ -103,6 +103,12 @@ impl<K> Cache<K> {
         *self.revision.borrow() > 0
     }
 
+    /// Waits until the first list is complete.
+    pub async fn synced(&self) {
+        // The sender is this cache's own.
+        let _ = self.revision.subscribe().wait_for(|revision| *revision > 0).await;
+    }
+
     /// Says, for readiness, that the first list is not complete; nothing once it is.
     #[must_use]
     pub fn check(&self) -> Box<dyn Fn() -> Option<String> + Send + Sync>

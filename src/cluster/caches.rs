@@ -112,10 +112,20 @@ impl Caches {
         );
     }
 
-    /// Whether all of them are complete.
-    #[must_use]
-    pub fn are_synced(&self) -> bool {
-        self.checks().iter().all(|check| check().is_none())
+    /// Waits until all of them are complete.
+    pub async fn synced(&self) {
+        tokio::join!(
+            self.namespaces.synced(),
+            self.workload_types.synced(),
+            self.node_pools.synced(),
+            self.node_claims.synced(),
+            self.node_classes.synced(),
+            self.nodes.synced(),
+            self.pods.synced(),
+            self.daemons.synced(),
+            self.attachments.synced(),
+            self.volumes.synced(),
+        );
     }
 
     /// What readiness asks.

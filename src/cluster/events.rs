@@ -37,7 +37,7 @@ impl Events {
         client: Client,
         identity: &str,
         clock: Arc<dyn Clock>,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
         (Self(sender), send(Recorder::new(client, reporter), receiver, clock))
@@ -116,6 +116,9 @@ fn reference(regarding: &Regarding) -> ObjectReference {
     match regarding {
         Regarding::NodeClaim { name, uid } => cluster_scoped(karpenter(), "NodeClaim", name, uid),
         Regarding::NodePool { name, uid } => cluster_scoped(karpenter(), "NodePool", name, uid),
+        Regarding::NodeClass { name, uid } => {
+            cluster_scoped(format!("{}/v1", labels::KARPENTER_AWS_GROUP), "EC2NodeClass", name, uid)
+        }
         Regarding::WorkloadType { name, uid } => {
             cluster_scoped("treenail.dev/v1alpha1".to_owned(), "WorkloadType", name, uid)
         }

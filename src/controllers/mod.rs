@@ -9,6 +9,7 @@ use crate::cluster::events::Events;
 use crate::ports::clock::Clock;
 
 pub mod certificate;
+pub mod node_claim;
 pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;

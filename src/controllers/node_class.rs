@@ -1,4 +1,4 @@
-//! Keeps the status of every EC2NodeClass: what its selectors find, and whether nodes can be launched from it.
+//! Keeps the status of every EC2NodeClass (what its selectors find, and whether nodes can be launched from it), and its finalizer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,13 @@ use tokio::sync::watch;
 
 use crate::api::conditions::{Change, Subject};
 use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
+use crate::api::labels::EC2NODECLASS_FINALIZER;
 use crate::api::unsupported::{self, Severity};
 use crate::cluster::cache::Cache;
-use crate::cluster::write::apply_status;
+use crate::cluster::caches::KnownClaim;
+use crate::cluster::events::Events;
+use crate::cluster::write::{apply_status, set_finalizers};
+use crate::lifecycle::class_finalizer::{ClassStep, step};
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{CloudProvider, ClusterFacts, Resolution, ResolvedClass};
 
@@ -30,22 +34,72 @@ pub struct NodeClassController {
     pub cluster: Arc<ClusterFacts>,
     /// The classes.
     pub node_classes: Cache<Ec2NodeClass>,
+    /// The claims: a class stays until its last is gone.
+    pub node_claims: Cache<KnownClaim>,
+    /// Tells people.
+    pub events: Events,
 }
 
 impl NodeClassController {
     /// Keeps the statuses while `leads` says so, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
-        let mut changes = self.node_classes.changes();
+        let (mut changes, mut claims) = (self.node_classes.changes(), self.node_claims.changes());
         loop {
             changes.mark_unchanged();
             if self.node_classes.is_synced() && *leads.borrow_and_update() {
                 self.write_all().await;
             }
-            tokio::select! {
-                // All arms only wait; whatever changed, everything is looked at again.
-                _ = changes.changed() => {}
-                _ = leads.changed() => {}
-                () = tokio::time::sleep(RESOLVE_EVERY) => {}
+            let resolve_again = tokio::time::sleep(RESOLVE_EVERY);
+            tokio::pin!(resolve_again);
+            loop {
+                claims.mark_unchanged();
+                if self.node_claims.is_synced() && self.node_classes.is_synced() && *leads.borrow() {
+                    self.hold_and_release().await;
+                }
+                tokio::select! {
+                    // All arms only wait; whatever changed of the classes, all of them are looked at again.
+                    _ = changes.changed() => break,
+                    _ = leads.changed() => break,
+                    () = &mut resolve_again => break,
+                    // Claims come and go all the time: that is no reason to ask the cloud.
+                    _ = claims.changed(), if self.is_any_deleted() => {}
+                }
+            }
+        }
+    }
+
+    fn is_any_deleted(&self) -> bool {
+        self.node_classes.all().iter().any(|class| class.metadata.deletion_timestamp.is_some())
+    }
+
+    /// Puts finalizers on, and takes them off where nothing is left that needs the class.
+    async fn hold_and_release(&self) {
+        let claims = self.node_claims.all();
+        for class in self.node_classes.all() {
+            let name = class.name_any();
+            let is_its = |claim: &&Arc<KnownClaim>| {
+                claim.object.spec.node_class_ref.is_ec2() && claim.model.node_class == name
+            };
+            let its: Vec<_> =
+                claims.iter().filter(is_its).map(|claim| claim.model.object.name.as_str()).collect();
+            let finalizers = class.metadata.finalizers.clone().unwrap_or_default();
+            let wanted: Vec<String> = match step(&class, &its) {
+                ClassStep::Rest => continue,
+                ClassStep::Wait(event) => {
+                    self.events.send(event);
+                    continue;
+                }
+                ClassStep::Hold => [finalizers, vec![EC2NODECLASS_FINALIZER.to_owned()]].concat(),
+                ClassStep::Release => {
+                    if let Err(error) = self.cloud.release_class(&class, &self.cluster).await {
+                        tracing::warn!(node_class = name, %error, "what was made for the class could not be removed; it is tried again");
+                        continue;
+                    }
+                    finalizers.into_iter().filter(|finalizer| finalizer != EC2NODECLASS_FINALIZER).collect()
+                }
+            };
+            if let Err(error) = set_finalizers::<Ec2NodeClass>(&self.client, &class.metadata, &wanted).await {
+                tracing::warn!(node_class = name, %error, "the finalizer could not be written; it is tried again");
             }
         }
     }
@@ -58,6 +112,10 @@ impl NodeClassController {
 
     async fn write(&self, class: &Ec2NodeClass) {
         let name = class.name_any();
+        if class.metadata.deletion_timestamp.is_some() {
+            // Resolving it may make again what is being removed.
+            return;
+        }
         let resolved = self.cloud.resolve_class(class, &self.cluster).await;
         let wanted = status(class, resolved, self.clock.now());
         if class.status.as_ref() == Some(&wanted) {

@@ -73,6 +73,27 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// A word for logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PatchClaim(_) => "patch claim",
+            Self::SetStatus(_) => "set status",
+            Self::DeleteClaim(_) => "delete claim",
+            Self::RemoveClaimFinalizer => "remove claim finalizer",
+            Self::Launch { .. } => "launch",
+            Self::FindInstance => "find instance",
+            Self::GetInstance { .. } => "get instance",
+            Self::Terminate { .. } => "terminate",
+            Self::PatchNode(_) => "patch node",
+            Self::DeleteNode(_) => "delete node",
+            Self::RemoveNodeFinalizer(_) => "remove node finalizer",
+            Self::Evict(_) => "evict",
+            Self::DeletePod { .. } => "delete pod",
+            Self::Report(_) => "report",
+        }
+    }
+
     /// Whether something else is asked for than to tell people.
     #[must_use]
     pub const fn changes_anything(&self) -> bool {

@@ -4,11 +4,13 @@
 //!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`].
 //! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node.
 //! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
+//! - [`class_finalizer`] holds a node class until its last claim is gone.
 //! - [`gc`] finds what belongs to nothing any more, on both sides.
 //! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say.
 
 mod backoff;
 pub mod claim;
+pub mod class_finalizer;
 pub mod drain;
 pub mod effect;
 pub mod fence;

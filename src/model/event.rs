@@ -46,6 +46,13 @@ pub enum Regarding {
         /// Its UID.
         uid: String,
     },
+    /// An EC2NodeClass.
+    NodeClass {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
     /// A WorkloadType.
     WorkloadType {
         /// Its name.

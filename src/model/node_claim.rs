@@ -8,12 +8,18 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    object_ref::ObjectRef, problem::Problem, provider_id::ProviderId, resources::ResourceList,
-    taints::Effect, taints::Taint,
+    object_ref::ObjectRef,
+    problem::Problem,
+    provider_id::ProviderId,
+    requirement::Requirement,
+    requirements::Requirements,
+    resources::ResourceList,
+    taints::{Effect, Taint},
+    text::Excerpt,
 };
 use crate::api::conditions::{Condition, ConditionStatus, Subject, find};
 use crate::api::nodeclaim::{self as api, NodeClaimStatus};
-use crate::api::{labels, taint};
+use crate::api::{labels, requirement, taint};
 
 /// A NodeClaim, as far as we decide on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub struct NodeClaim {
     pub taints: Vec<Taint>,
     /// The taints that its Node starts with.
     pub startup_taints: Vec<Taint>,
+    /// What the labels of its Node can be: its requirements and its labels.
+    pub requirements: Requirements,
     /// What its pods and daemons will request.
     pub requests: ResourceList,
     /// How long its drain may take.
@@ -72,6 +80,8 @@ impl NodeClaim {
                 None
             }
         });
+        let labels = metadata.labels.clone().unwrap_or_default();
+        let requirements = requirements(&labels, &spec.requirements, &mut problems);
         let no_requests = BTreeMap::new();
         let requests = spec.resources.as_ref().map_or(&no_requests, |resources| &resources.requests);
         let requests = ResourceList::from_api(requests).unwrap_or_else(|invalid| {
@@ -85,11 +95,12 @@ impl NodeClaim {
             created: metadata.creation_timestamp.as_ref().map_or(epoch, |time| time.0),
             deleted: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             has_finalizer: finalizers.iter().any(|finalizer| finalizer == labels::TERMINATION_FINALIZER),
-            labels: metadata.labels.clone().unwrap_or_default(),
+            labels,
             annotations: metadata.annotations.clone().unwrap_or_default(),
             node_class: spec.node_class_ref.name.clone(),
             taints,
             startup_taints,
+            requirements,
             requests,
             termination_grace_period: period,
             provider_id: provider_id.filter(|id| !id.is_empty()).map(ProviderId::new),
@@ -124,6 +135,33 @@ impl NodeClaim {
     pub fn subject(&self) -> Subject<'_> {
         Subject { conditions: &self.conditions, generation: self.generation, created: self.created }
     }
+}
+
+fn requirements(
+    labels: &BTreeMap<String, String>,
+    entries: &[requirement::NodeSelectorRequirement],
+    problems: &mut Vec<Problem>,
+) -> Requirements {
+    const PATH: &str = "spec.requirements";
+    let mut requirements =
+        Requirements::from_labels(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    for (index, entry) in entries.iter().enumerate() {
+        let path = || format!("{PATH}[{index}]");
+        if entry.min_values.is_some() {
+            problems
+                .push(Problem::new(format!("{}.minValues", path()), "is not supported yet; leave it out"));
+        }
+        match Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values) {
+            Ok(requirement) => requirements.add(requirement),
+            Err(error) => problems.push(Problem::new(path(), error.to_string())),
+        }
+    }
+    if let Some(contradiction) = requirements.contradiction() {
+        let key = Excerpt(contradiction.key());
+        let text = format!("on {key} contradict each other or the label, so that no node can meet them");
+        problems.push(Problem::new(PATH, text));
+    }
+    requirements
 }
 
 fn taints(list: &str, taints: &[taint::Taint], problems: &mut Vec<Problem>) -> Vec<Taint> {
@@ -174,6 +212,8 @@ mod tests {
             },
         }));
         assert_eq!(claim.pool(), Some("application"));
+        assert!(claim.requirements.allows("karpenter.sh/nodepool", "application"));
+        assert!(!claim.requirements.allows("karpenter.sh/nodepool", "monitoring"));
         assert!(claim.has_finalizer);
         assert_eq!(claim.taints, ["node-type=application:NoSchedule".parse().unwrap()]);
         assert_eq!(claim.termination_grace_period, Some(SignedDuration::from_secs(90)));
@@ -188,7 +228,13 @@ mod tests {
         let claim = read(json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": {"name": "c"},
             "spec": {
-                "startupTaints": [{"key": "k", "effect": "Sometimes"}], "requirements": [], "terminationGracePeriod": "1d",
+                "startupTaints": [{"key": "k", "effect": "Sometimes"}],
+                "requirements": [
+                    {"key": "a", "operator": "In", "values": ["1"], "minValues": 1},
+                    {"key": "a", "operator": "NotIn", "values": ["1"]},
+                    {"key": "b", "operator": "Like", "values": ["1"]},
+                ],
+                "terminationGracePeriod": "1d",
                 "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default"},
                 "resources": {"requests": {"cpu": "many"}},
             },
@@ -197,7 +243,14 @@ mod tests {
         let paths: Vec<_> = claim.problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(
             paths,
-            ["spec.startupTaints[0].effect", "spec.terminationGracePeriod", "spec.resources.requests"]
+            [
+                "spec.startupTaints[0].effect",
+                "spec.terminationGracePeriod",
+                "spec.requirements[0].minValues",
+                "spec.requirements[2]",
+                "spec.requirements",
+                "spec.resources.requests",
+            ]
         );
         assert_eq!((claim.provider_id, claim.node_class.as_str()), (None, "default"));
     }

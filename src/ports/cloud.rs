@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::error::CloudError;
 use crate::api::ec2nodeclass::{Ami, Ec2NodeClass, SecurityGroup, Subnet};
+use crate::api::labels;
 pub use crate::model::ProviderId;
 use crate::model::instance_type::CapacityType;
 use crate::model::{InstanceType, Requirements, ResourceList, Taint};
@@ -181,6 +182,15 @@ pub struct Instance {
     pub launched_at: Timestamp,
     /// Its tags: pool, class, cluster, and the claim that it was launched for.
     pub tags: BTreeMap<String, String>,
+}
+
+impl Instance {
+    /// The UID of the NodeClaim that it was launched for, as its tags say.
+    #[must_use]
+    pub fn claim_uid(&self) -> Option<&str> {
+        let (uid, _attempt) = self.tags.get(labels::CLIENT_TOKEN_TAG)?.rsplit_once('-')?;
+        Some(uid)
+    }
 }
 
 /// What one selector of a class found.

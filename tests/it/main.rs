@@ -10,5 +10,6 @@ mod ec2_wire;
 mod karpenter_workloads;
 mod legitimate;
 mod manifests;
+mod node_claim;
 mod support;
 mod webhook;

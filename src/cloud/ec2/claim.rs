@@ -8,6 +8,7 @@ use super::launch::{self, FleetAnswer, FleetInstance, FleetRequest, Inputs, Laun
 use super::{Ec2, errors, instances};
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::labels;
 use crate::model::InstanceType;
 use crate::ports::cloud::{LaunchRequest, Launched};
 use crate::ports::{CloudError, ErrorClass};
@@ -85,7 +86,7 @@ impl<A: Api> Ec2<A> {
     ) -> Result<Launched, CloudError> {
         let action = "look for the instance of an earlier launch";
         // Whatever the attempt: a claim has one instance.
-        let token = Filter::tag(launch::TOKEN_TAG, &format!("{}-*", request.claim.uid));
+        let token = Filter::tag(labels::CLIENT_TOKEN_TAG, &format!("{}-*", request.claim.uid));
         let mut found = self.api.instances(&[token]).await.map_err(|error| error.on(action))?;
         found.sort_by(|a, b| (a.launched_at, &a.provider_id).cmp(&(b.launched_at, &b.provider_id)));
         let Some(instance) = found.into_iter().next() else {

@@ -1,5 +1,6 @@
 //! EC2 as a script: what it holds, what it answers next, and what it was asked.
 
+use crate::api::labels;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
@@ -9,7 +10,7 @@ use super::catalog::facts::{Gpu, TypeFacts, Usage};
 use super::client::{Api, ApiResult, Filter, GroupFacts, ImageFacts, NewProfile, ProfileFacts, SubnetFacts};
 use super::errors::ApiError;
 use super::instances;
-use super::launch::{FleetAnswer, FleetInstance, FleetRequest, TOKEN_TAG};
+use super::launch::{FleetAnswer, FleetInstance, FleetRequest};
 use super::template::LaunchTemplate;
 use crate::model::instance_type::CapacityType;
 use crate::ports::cloud::{Instance, InstanceState};
@@ -263,7 +264,7 @@ impl Api for Fake {
             return Err(refusal("CreateFleet", "InvalidLaunchTemplateName.NotFoundException"));
         }
         if let Some(instance) =
-            account.instances.iter().find(|instance| instance.tags[TOKEN_TAG] == request.token)
+            account.instances.iter().find(|instance| instance.tags[labels::CLIENT_TOKEN_TAG] == request.token)
         {
             let instance = FleetInstance {
                 id: instances::instance_id(&instance.provider_id).unwrap().to_owned(),

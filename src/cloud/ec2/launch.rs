@@ -19,9 +19,6 @@ use crate::model::{Price, Quantity, ResourceList};
 use crate::ports::cloud::{ClaimIdentity, LaunchRequest, Launched, ProviderId};
 use crate::ports::{CloudError, ErrorClass};
 
-/// Tag of an instance: the token that it was launched with, by which it is found again.
-pub const TOKEN_TAG: &str = "treenail.dev/client-token";
-
 /// One instance, asked of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FleetRequest {
@@ -178,7 +175,7 @@ pub(super) fn build(inputs: Inputs<'_>, request: &LaunchRequest<'_>) -> Result<L
         ));
     }
     let token = token(request.claim);
-    let tags = tags.into_iter().chain([(TOKEN_TAG.to_owned(), token.clone())]).collect();
+    let tags = tags.into_iter().chain([(labels::CLIENT_TOKEN_TAG.to_owned(), token.clone())]).collect();
     Ok(Launch { templates, request: FleetRequest { token, configs, tags } })
 }
 

@@ -36,7 +36,7 @@ use catalogs::Catalogs;
 use checked::{Checked, checked};
 use fallback::Shortages;
 use machines::{Machine, is_closed, is_leaving};
-use nominations::{Progress, SharedNominations};
+use nominations::{Nominations, Progress, SharedNominations};
 use pending::Pending;
 use world::{Snapshot, World};
 
@@ -62,22 +62,28 @@ const UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Launches nodes for pods that wait.
-pub struct ProvisioningController {
-    /// What it sees, and through what it acts.
-    pub context: Context,
-    /// Where nodes can be launched.
-    pub cloud: Arc<dyn CloudProvider>,
-    /// Where its promises are kept.
-    pub nominations: SharedNominations,
-}
+pub struct ProvisioningController(Provisioner);
 
 impl ProvisioningController {
-    /// Launches nodes while `leads` says so, for as long as it is awaited.
-    pub async fn run(self, leads: watch::Receiver<bool>) {
-        let mut provisioner = Provisioner::new(self, leads);
-        provisioner.synced().await;
+    /// The controller of these caches, which must not be filled yet. Its promises are kept in `nominations`.
+    #[must_use]
+    pub fn new(context: Context, cloud: Arc<dyn CloudProvider>, nominations: SharedNominations) -> Self {
+        Self(Provisioner::new(context, cloud, nominations))
+    }
+
+    /// Launches nodes while `leads` says so and all caches are complete, for as long as it is awaited.
+    pub async fn run(self, mut leads: watch::Receiver<bool>) {
+        let Self(mut provisioner) = self;
         loop {
-            provisioner.turn().await;
+            if leads.wait_for(|leads| *leads).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                // Creations that are dropped may have taken effect: the claims are seen by whoever leads next.
+                () = provisioner.lead() => {}
+                _ = leads.wait_for(|leads| !*leads) => {}
+            }
+            provisioner.forget();
         }
     }
 }
@@ -86,7 +92,6 @@ impl ProvisioningController {
 struct Provisioner {
     context: Context,
     nominations: SharedNominations,
-    leads: watch::Receiver<bool>,
     catalogs: Catalogs,
     pending: Pending,
     /// Pods that wait.
@@ -109,12 +114,10 @@ struct Provisioner {
 }
 
 impl Provisioner {
-    fn new(controller: ProvisioningController, leads: watch::Receiver<bool>) -> Self {
-        let ProvisioningController { context, cloud, nominations } = controller;
+    fn new(context: Context, cloud: Arc<dyn CloudProvider>, nominations: SharedNominations) -> Self {
         let caches = &context.caches;
         let pending = Pending::of(&caches.pods);
         Self {
-            leads,
             nominations,
             catalogs: Catalogs::new(cloud),
             pod_changes: pending.changes(),
@@ -140,14 +143,21 @@ impl Provisioner {
         }
     }
 
-    /// Waits until everything is known that a plan is made from.
-    async fn synced(&mut self) {
-        let mut lists = self.other_changes.clone();
-        lists.push(self.context.caches.pods.changes());
-        for list in &mut lists {
-            // An error means that the process ends.
-            let _ = list.wait_for(|revision| *revision > 0).await;
+    async fn lead(&mut self) {
+        self.context.caches.synced().await;
+        loop {
+            self.turn().await;
         }
+    }
+
+    /// Another replica leads, and what it promises is not known here.
+    fn forget(&mut self) {
+        self.nominations.with(|nominations| *nominations = Nominations::default());
+        self.batch.close();
+        self.fresh.clear();
+        self.left_out.clear();
+        self.unseen.clear();
+        self.shortages = Shortages::default();
     }
 
     /// Looks at what waits, makes a plan if it is time, or waits for what makes it time.
@@ -156,10 +166,6 @@ impl Provisioner {
         for changes in &mut self.other_changes {
             self.has_changed |= changes.has_changed().unwrap_or_default();
             changes.mark_unchanged();
-        }
-        if !*self.leads.borrow_and_update() {
-            self.stand_by().await;
-            return;
         }
         self.review();
         let now = self.epoch.elapsed();
@@ -181,17 +187,6 @@ impl Provisioner {
         self.changed(wait).await;
     }
 
-    /// Another replica leads, and what it promises is not known here.
-    async fn stand_by(&mut self) {
-        self.nominations.with(|nominations| *nominations = nominations::Nominations::default());
-        self.batch.close();
-        self.fresh.clear();
-        self.left_out.clear();
-        self.unseen.clear();
-        self.shortages = Shortages::default();
-        self.changed(None).await;
-    }
-
     /// Waits until something has changed, or for so long.
     async fn changed(&mut self, at_most: Option<Duration>) {
         let others = self.other_changes.iter_mut().map(|changes| changes.changed().boxed());
@@ -199,7 +194,6 @@ impl Provisioner {
             // All arms only wait; whatever changed, everything is looked at again.
             _ = self.pod_changes.changed() => {}
             _ = futures::future::select_all(others) => {}
-            _ = self.leads.changed() => {}
             () = tokio::time::sleep(at_most.unwrap_or(Duration::MAX)), if at_most.is_some() => {}
         }
     }
@@ -398,9 +392,6 @@ impl Provisioner {
     }
 
     async fn create_one(&self, planned: &PlannedClaim, pool: &NodePool) -> Result<NodeClaim, String> {
-        if !*self.leads.borrow() {
-            return Err("another replica leads now".to_owned());
-        }
         let claims: Api<NodeClaim> = Api::all(self.context.client.clone());
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };

@@ -20,7 +20,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Follows the pods of this cache.
+    /// Follows the pods of this cache, which must not be filled yet.
     pub(super) fn of(pods: &Cache<KnownPod>) -> Self {
         let pending = Self { pods: pods.clone(), keys: Arc::default(), revision: watch::Sender::new(0) };
         let (keys, revision) = (Arc::clone(&pending.keys), pending.revision.clone());
@@ -34,10 +34,6 @@ impl Pending {
                 revision.send_modify(|revision| *revision += 1);
             }
         });
-        // What was known before. A pod that has just stopped to wait does no harm here.
-        let known = pods.all();
-        let known = known.iter().filter_map(|pod| waits(pod)).cloned();
-        pending.keys.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
         pending
     }
 

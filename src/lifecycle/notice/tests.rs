@@ -73,6 +73,7 @@ fn check(expected: Expect) {
             Regarding::NodeClaim { name, .. } => format!("NodeClaim {name}"),
             Regarding::Node { name, .. } => format!("Node {name}"),
             Regarding::NodePool { name, .. } => format!("NodePool {name}"),
+            Regarding::NodeClass { name, .. } => format!("EC2NodeClass {name}"),
             Regarding::WorkloadType { name, .. } => format!("WorkloadType {name}"),
             Regarding::Pod { key, .. } => format!("Pod {key}"),
         };

@@ -9,7 +9,7 @@ use crate::api::conditions::{Change, Condition};
 use crate::api::labels;
 use crate::api::nodeclaim::{CONDITIONS, LAUNCHED, REGISTERED};
 use crate::model::pod::{Phase, PodKey};
-use crate::model::{BoundPod, Node, NodeClaim, ObjectRef, ProviderId, ResourceList, Taint};
+use crate::model::{BoundPod, Node, NodeClaim, ObjectRef, ProviderId, Requirements, ResourceList, Taint};
 
 /// So many seconds after the claim was created.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -45,6 +45,7 @@ pub(crate) fn claim() -> NodeClaim {
         node_class: "default".into(),
         taints: vec![taint("node-type=application:NoSchedule")],
         startup_taints: Vec::new(),
+        requirements: Requirements::new(),
         requests: ResourceList::new(),
         termination_grace_period: None,
         provider_id: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cloud::ec2::fake::{refusal, timeout};
-use crate::cloud::ec2::launch::{FleetAnswer, FleetError, FleetInstance, TOKEN_TAG};
+use crate::cloud::ec2::launch::{FleetAnswer, FleetError, FleetInstance};
 use crate::model::instance_type::CapacityType;
 
 fn missing(instance_type: &str, zone: &str, code: &str) -> FleetError {
@@ -135,7 +135,7 @@ async fn a_repeated_launch_gives_the_same_instance_even_to_another_process() {
     let fleets = world.fake().account().fleets.clone();
     assert_eq!(fleets[0], fleets[1]);
     assert_eq!(fleets[0].token, "uid-1-0");
-    assert_eq!(fleets[0].tags[TOKEN_TAG], "uid-1-0");
+    assert_eq!(fleets[0].tags[labels::CLIENT_TOKEN_TAG], "uid-1-0");
 
     // Another process knows nothing of what the first one remembered, and asks for something else.
     world.ec2.unavailable.mark(

@@ -4,7 +4,6 @@ use expect_test::expect;
 
 use super::*;
 use crate::cloud::ec2::fake::refusal;
-use crate::cloud::ec2::launch::TOKEN_TAG;
 use crate::ports::cloud::InstanceState;
 
 #[tokio::test]
@@ -327,7 +326,7 @@ async fn an_instance_is_found_until_it_is_gone() {
     assert_eq!(world.ec2.get(id).await.unwrap().state, InstanceState::Pending);
     let listed = world.ec2.list("lab").await.unwrap();
     assert_eq!(listed.iter().map(|instance| &instance.provider_id).collect::<Vec<_>>(), [id]);
-    assert_eq!(listed[0].tags[TOKEN_TAG], "uid-1-0");
+    assert_eq!(listed[0].tags[labels::CLIENT_TOKEN_TAG], "uid-1-0");
     assert_eq!(world.ec2.list("other").await.unwrap(), []);
 
     world.fake().take_calls();

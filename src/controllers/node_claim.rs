@@ -1,0 +1,210 @@
+//! Drives the life of every claim: takes steps of `lifecycle::claim` and carries out what they ask for.
+//!
+//! Claims live side by side, each in rounds of its own, never two of one claim at once. What a round remembers is lost when leadership is,
+//! and only costs time. A claim whose round panics is looked at again later; the others go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+
+use self::effects::Hands;
+use self::round::Ended;
+use self::wake::{Touched, Wake};
+use super::Context;
+use crate::cluster::caches::KnownClaim;
+use crate::lifecycle::memory::ClaimMemory;
+use crate::model::ProviderId;
+use crate::ports::cloud::{CloudProvider, ClusterFacts};
+
+mod effects;
+mod facts;
+mod instance;
+mod round;
+mod wake;
+
+/// So many claims may be in a round at once. Each holds at most one connection to the API server and one to the cloud.
+const MOST_ROUNDS: usize = 200;
+/// After a round that panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(30);
+
+/// Reads the caches, takes steps, and carries their effects out.
+pub struct NodeClaimController {
+    context: Context,
+    cloud: Arc<dyn CloudProvider>,
+    cluster: Arc<ClusterFacts>,
+    wake: Wake,
+}
+
+/// What is known of one claim between its rounds.
+#[derive(Debug, Default)]
+struct Life {
+    uid: Option<String>,
+    memory: ClaimMemory,
+    /// When to look again.
+    due: Option<Timestamp>,
+    is_in_round: bool,
+    /// Whether something has changed since its round began.
+    is_touched: bool,
+}
+
+impl NodeClaimController {
+    /// To be made before the caches are filled: it is told about changes from now on.
+    #[must_use]
+    pub fn new(context: Context, cloud: Arc<dyn CloudProvider>, cluster: Arc<ClusterFacts>) -> Self {
+        let wake = Wake::on(&context.caches);
+        Self { context, cloud, cluster, wake }
+    }
+
+    /// Drives claims while `leads` says so and all caches are complete, for as long as it is awaited.
+    pub async fn run(self, mut leads: watch::Receiver<bool>) {
+        loop {
+            if leads.wait_for(|leads| *leads).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                // Rounds that are dropped may have taken effect: whoever leads next finds that out.
+                () = self.lead() => {}
+                _ = leads.wait_for(|leads| !*leads) => {}
+            }
+        }
+    }
+
+    async fn lead(&self) {
+        self.context.caches.synced().await;
+        let mut rounds = Rounds::default();
+        self.wake.note(Some(Touched::Everything));
+        loop {
+            for touched in self.wake.take() {
+                self.touch(&mut rounds, &touched);
+            }
+            self.start_due(&mut rounds);
+            let due = rounds.next_due().map(|due| self.until(due));
+            tokio::select! {
+                // All arms only wait: what has changed is kept until it is taken, and a round that has ended stays in the set.
+                () = self.wake.wait() => {}
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {}
+                Some(ended) = rounds.running.join_next_with_id() => self.end(&mut rounds, ended),
+            }
+        }
+    }
+
+    fn until(&self, due: Timestamp) -> Duration {
+        Duration::try_from(due.duration_since(self.context.clock.now())).unwrap_or_default()
+    }
+
+    /// Notes which claims are to be looked at.
+    fn touch(&self, rounds: &mut Rounds, touched: &Touched) {
+        match touched {
+            Touched::Claim(name) => rounds.touch(name),
+            Touched::Instance(id) => {
+                self.touch_where(rounds, |claim| claim.model.provider_id.as_ref() == Some(id));
+            }
+            Touched::Node(name) => {
+                let ids: Option<ProviderId> =
+                    self.context.caches.nodes.get("", name).and_then(|node| node.model.provider_id.clone());
+                if let Some(id) = ids {
+                    self.touch_where(rounds, |claim| claim.model.provider_id.as_ref() == Some(&id));
+                }
+            }
+            Touched::Everything => self.touch_where(rounds, |_| true),
+        }
+    }
+
+    fn touch_where(&self, rounds: &mut Rounds, is_it: impl Fn(&KnownClaim) -> bool) {
+        for claim in self.context.caches.node_claims.all().iter().filter(|claim| is_it(claim)) {
+            rounds.touch(&claim.model.object.name);
+        }
+    }
+
+    fn start_due(&self, rounds: &mut Rounds) {
+        let now = self.context.clock.now();
+        let due = { rounds.lives.iter() }.filter(|(_, life)| !life.is_in_round && life.is_due(now));
+        let due: Vec<_> = due.map(|(name, _)| name.clone()).collect();
+        for name in due {
+            let is_ours = self.context.caches.node_claims.get("", &name).is_some_and(|claim| is_ours(&claim));
+            if is_ours {
+                self.start(rounds, name);
+            } else {
+                rounds.lives.remove(&name);
+            }
+        }
+    }
+
+    fn start(&self, rounds: &mut Rounds, name: String) {
+        let life = rounds.lives.entry(name.clone()).or_default();
+        (life.is_in_round, life.is_touched, life.due) = (true, false, None);
+        let (uid, memory) = (life.uid.take(), std::mem::take(&mut life.memory));
+        let (context, cloud, cluster) =
+            (self.context.clone(), Arc::clone(&self.cloud), Arc::clone(&self.cluster));
+        let (permits, of) = (Arc::clone(&rounds.permits), name.clone());
+        let task = rounds.running.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire().await;
+            round::go(Hands { context: &context, cloud: &*cloud, cluster: &cluster }, &name, uid, memory)
+                .await
+        });
+        rounds.names.insert(task.id(), of);
+    }
+
+    fn end(&self, rounds: &mut Rounds, ended: Result<(Id, Ended), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(name) = rounds.names.remove(&id) else { return };
+        let Some(life) = rounds.lives.get_mut(&name) else { return };
+        life.is_in_round = false;
+        match ended {
+            Ok((_, Ended { uid, memory, look_again })) => {
+                (life.uid, life.memory, life.due) = (uid, memory, look_again);
+            }
+            Err(error) => {
+                tracing::error!(node_claim = name, %error, "a round of the claim failed; it is tried again");
+                life.due = self.context.clock.now().saturating_add(AFTER_PANIC).ok();
+                life.is_touched = false;
+            }
+        }
+        if life.uid.is_none() && !life.is_touched && life.due.is_none() {
+            rounds.lives.remove(&name);
+        }
+    }
+}
+
+/// Whether the claim is of a node class that is acted on.
+fn is_ours(claim: &KnownClaim) -> bool {
+    claim.object.spec.node_class_ref.is_ec2()
+}
+
+impl Life {
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.is_touched || self.due.is_some_and(|due| due <= now)
+    }
+}
+
+/// Claims, and the rounds that they are in.
+#[derive(Debug)]
+struct Rounds {
+    lives: BTreeMap<String, Life>,
+    running: JoinSet<Ended>,
+    names: BTreeMap<Id, String>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        let permits = Arc::new(Semaphore::new(MOST_ROUNDS));
+        Self { lives: BTreeMap::new(), running: JoinSet::new(), names: BTreeMap::new(), permits }
+    }
+}
+
+impl Rounds {
+    fn touch(&mut self, name: &str) {
+        self.lives.entry(name.to_owned()).or_default().is_touched = true;
+    }
+
+    /// The earliest moment at which a claim that is in no round is to be looked at.
+    fn next_due(&self) -> Option<Timestamp> {
+        self.lives.values().filter(|life| !life.is_in_round).filter_map(|life| life.due).min()
+    }
+}

@@ -1,0 +1,85 @@
+//! What a step is decided from, gathered from the caches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::cluster::caches::{Caches, KnownClaim};
+use crate::lifecycle::claim::{AttachedVolume, ClaimView};
+use crate::lifecycle::fence::{self, Gate};
+use crate::lifecycle::memory::ClaimMemory;
+use crate::model::workload_type::WorkloadType;
+use crate::model::{BoundPod, KnownPod, Node, ProviderId};
+
+/// What is known of a claim and of what belongs to it, at one moment.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) claim: Arc<KnownClaim>,
+    nodes: Vec<Node>,
+    pods: Vec<BoundPod>,
+    volumes: Vec<AttachedVolume>,
+    type_labels: BTreeMap<String, String>,
+    gate: Gate,
+}
+
+/// Every Node that says that it is this instance.
+fn nodes_of(caches: &Caches, id: &ProviderId) -> Vec<Node> {
+    let nodes = caches.nodes.all();
+    nodes
+        .iter()
+        .map(|node| &node.model)
+        .filter(|node| node.provider_id.as_ref() == Some(id))
+        .cloned()
+        .collect()
+}
+
+impl Facts {
+    /// Gathers them; nothing if there is no such claim.
+    pub(super) fn gather(caches: &Caches, name: &str) -> Option<Self> {
+        let known = caches.node_claims.get("", name)?;
+        let claim = &known.model;
+        let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| nodes_of(caches, id));
+        let names: BTreeSet<_> = nodes.iter().map(|node| node.object.name.as_str()).collect();
+        let (mut pods, mut volumes) = (Vec::new(), Vec::new());
+        if !names.is_empty() {
+            let known = caches.pods.all();
+            let bound = known.iter().filter_map(|pod| KnownPod::bound(pod));
+            pods = bound.filter(|pod| names.contains(pod.node_name.as_str())).cloned().collect();
+            let attachments = caches.attachments.all();
+            let attached = attachments.iter().filter(|one| names.contains(one.node_name.as_str()));
+            volumes = attached
+                .map(|attachment| AttachedVolume {
+                    claim: caches.volumes.get("", &attachment.volume).and_then(|claim| Option::clone(&claim)),
+                    name: attachment.volume.clone(),
+                })
+                .collect();
+        }
+        let types: Vec<_> =
+            caches.workload_types.all().iter().map(|object| WorkloadType::read(object)).collect();
+        Some(Self {
+            type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
+            gate: fence::gate(claim, &types),
+            claim: known,
+            nodes,
+            pods,
+            volumes,
+        })
+    }
+
+    /// Every pod on the claim's Nodes.
+    pub(super) fn pods(&self) -> &[BoundPod] {
+        &self.pods
+    }
+
+    /// The facts as a step takes them.
+    pub(super) fn view<'a>(&'a self, memory: &'a ClaimMemory) -> ClaimView<'a> {
+        ClaimView {
+            claim: &self.claim.model,
+            nodes: &self.nodes,
+            pods: &self.pods,
+            volumes: &self.volumes,
+            type_labels: &self.type_labels,
+            gate: &self.gate,
+            memory,
+        }
+    }
+}
