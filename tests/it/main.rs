@@ -12,4 +12,5 @@ mod legitimate;
 mod manifests;
 mod node_claim;
 mod support;
+mod user_data;
 mod webhook;

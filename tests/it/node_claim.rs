@@ -1,89 +1,24 @@
 //! A NodeClaim, applied by hand, becomes a Node and goes again, whatever happens to it on the way.
 
 use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use treenail::api::conditions::{find, is_true};
+use treenail::api::conditions::find;
 use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::nodeclaim::NodeClaim;
 
-use crate::support::cluster::{administrator, eventually, soon};
-use crate::support::world::{World, on_treenail};
-
-/// A claim as the provisioner would make it, of the pool `application`.
-fn claim(name: &str) -> NodeClaim {
-    serde_json::from_value(json!({
-        "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
-        "metadata": { "name": name, "labels": { "karpenter.sh/nodepool": "application" } },
-        "spec": {
-            "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
-            "requirements": [
-                { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.xlarge", "c7i.2xlarge"] },
-                { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
-            ],
-            "taints": [{ "key": "node-type", "value": "application", "effect": "NoSchedule" }],
-            "startupTaints": [{ "key": "agent.example.com/starting", "effect": "NoSchedule" }],
-            "resources": { "requests": { "cpu": "2" } },
-        },
-    }))
-    .unwrap()
-}
-
-fn holds(condition: &'static str) -> impl Fn(Option<&NodeClaim>) -> bool {
-    move |claim| {
-        let status = claim.and_then(|claim| claim.status.as_ref());
-        status.is_some_and(|status| is_true(&status.conditions, condition))
-    }
-}
-
-async fn create(world: &World, claim: &NodeClaim) -> Api<NodeClaim> {
-    let client = administrator(&world.lab).await;
-    let classes: Api<Ec2NodeClass> = Api::all(client.clone());
-    let is_ready = |class: Option<&Ec2NodeClass>| {
-        class
-            .and_then(|class| class.status.as_ref())
-            .is_some_and(|status| is_true(&status.conditions, "Ready"))
-    };
-    eventually(&classes, "default", is_ready).await.unwrap();
-    let claims: Api<NodeClaim> = Api::all(client);
-    claims.create(&PostParams::default(), claim).await.unwrap();
-    claims
-}
-
-/// Waits for an event about the cluster-scoped object.
-async fn soon_event(client: &Client, name: &str, reason: &str) {
-    let events: Api<Event> = Api::namespaced(client.clone(), "default");
-    let is_it = |event: &Event| {
-        let regarding = event.regarding.as_ref().and_then(|object| object.name.as_deref());
-        regarding == Some(name) && event.reason.as_deref() == Some(reason)
-    };
-    let look = async || events.list(&ListParams::default()).await.ok()?.iter().any(is_it).then_some(());
-    soon(&format!("an event {reason} about {name}"), look).await.unwrap();
-}
-
-/// Waits until neither claim nor Node nor instance is left.
-async fn until_nothing_is_left(
-    world: &World,
-    claims: &Api<NodeClaim>,
-    claim: &str,
-    provider_id: &str,
-    node: &str,
-) {
-    eventually(claims, claim, |claim: Option<&NodeClaim>| claim.is_none()).await.unwrap();
-    let nodes: Api<Node> = Api::all(administrator(&world.lab).await);
-    assert!(nodes.get_opt(node).await.unwrap().is_none(), "the Node outlives its claim");
-    let (_, id) = provider_id.rsplit_once('/').unwrap();
-    let instances = world.lab.ec2().instances().await.unwrap();
-    let left = instances.iter().find(|instance| instance.id == id).map(|instance| instance.state.clone());
-    assert!(left.as_deref().is_none_or(|state| state == "terminated"), "the instance is {left:?}");
-}
+use crate::support::claims::{await_class, claim, create, holds, soon_event, until_nothing_is_left};
+use crate::support::cluster::{administrator, eventually};
+use crate::support::world::on_treenail;
 
 #[test]
 fn a_claim_becomes_a_node_and_goes_again() {
     on_treenail(async |world| {
-        let claims = create(world, &claim("by-hand")).await;
+        let mut by_hand = claim("by-hand");
+        let starting = json!([{ "key": "agent.example.com/starting", "effect": "NoSchedule" }]);
+        by_hand.spec.startup_taints = serde_json::from_value(starting).unwrap();
+        let claims = create(world, &by_hand).await;
         eventually(&claims, "by-hand", holds("Registered")).await.unwrap();
         let registered = claims.get("by-hand").await.unwrap();
         let status = registered.status.clone().unwrap();
@@ -163,11 +98,7 @@ fn a_class_goes_after_its_last_claim_and_takes_along_what_was_made_for_it() {
         class.metadata = serde_json::from_value(json!({ "name": "passing" })).unwrap();
         class.status = None;
         classes.create(&PostParams::default(), &class).await.unwrap();
-        let is_ready = |class: Option<&Ec2NodeClass>| {
-            let status = class.and_then(|class| class.status.as_ref());
-            status.is_some_and(|status| is_true(&status.conditions, "Ready"))
-        };
-        eventually(&classes, "passing", is_ready).await.unwrap();
+        await_class(&client, "passing").await;
         let mut of_it = claim("of-passing");
         of_it.spec.node_class_ref.name = "passing".to_owned();
         let claims = create(world, &of_it).await;

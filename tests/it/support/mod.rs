@@ -1,4 +1,5 @@
 //! What integration tests stand on.
 
+pub(crate) mod claims;
 pub(crate) mod cluster;
 pub(crate) mod world;

@@ -93,15 +93,20 @@ impl Faults {
 
     /// The answer to `DescribeInstanceAttribute` with the user data that the caller shall see.
     pub(super) fn rewritten(&self, answer: &str) -> Option<String> {
-        let rewrite = self.lock().iter().find_map(|(_, fault)| match fault {
+        let rewrite = |(_, fault): &(u64, Fault)| match fault {
             Fault::RewriteUserData(rewrite) => Some(Arc::clone(rewrite)),
-            _ => None,
-        })?;
+            Fault::Hold { .. } | Fault::Refuse { .. } => None,
+        };
+        let rewrites: Vec<_> = self.lock().iter().filter_map(rewrite).collect();
+        if rewrites.is_empty() {
+            return None;
+        }
         let (before, rest) = answer.split_once("<userData>")?;
         let (start, rest) = rest.split_once("<value>")?;
         let (value, after) = rest.split_once("</value>")?;
         let user_data = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
-        let value = BASE64_STANDARD.encode(rewrite(&user_data));
+        let value = rewrites.iter().fold(user_data, |user_data, rewrite| rewrite(&user_data));
+        let value = BASE64_STANDARD.encode(value);
         Some(format!("{before}<userData>{start}<value>{value}</value>{after}"))
     }
 
