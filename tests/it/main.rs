@@ -11,6 +11,7 @@ mod karpenter_workloads;
 mod legitimate;
 mod manifests;
 mod node_claim;
+mod provisioning;
 mod support;
 mod user_data;
 mod webhook;
