@@ -3,8 +3,8 @@
 //! Every scene checks what it shows. One that does not come out as it should ends the story, by its name.
 
 mod scenes;
-mod stage;
-mod tell;
+pub(crate) mod stage;
+pub(crate) mod tell;
 
 use std::time::{Duration, Instant};
 
