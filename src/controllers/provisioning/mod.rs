@@ -6,14 +6,12 @@
 //!
 //! What becomes of a claim is not decided here, nor which pod runs where: the scheduler binds pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use kube::Api;
-use kube::api::PostParams;
 use tokio::sync::watch;
 
 pub mod batch;
@@ -25,30 +23,27 @@ pub mod machines;
 pub mod nominations;
 pub mod notice;
 mod pending;
+mod plan;
 pub mod pools;
 #[cfg(test)]
 mod tests;
+mod told;
 pub mod waiting;
 pub mod world;
 
 use batch::Batch;
 use catalogs::Catalogs;
-use checked::{Checked, checked};
 use fallback::Shortages;
-use machines::{Machine, is_closed, is_leaving};
+use machines::{is_closed, is_leaving};
 use nominations::{Nominations, Progress, SharedNominations};
 use pending::Pending;
-use world::{Snapshot, World};
+use told::Told;
 
 use super::Context;
-use crate::api::nodeclaim::{INITIALIZED, NodeClaim};
-use crate::api::nodepool::NodePool;
-use crate::cluster::FIELD_MANAGER;
-use crate::cluster::caches::{KnownClaim, known_claim};
+use crate::api::nodeclaim::INITIALIZED;
+use crate::cluster::caches::KnownClaim;
 use crate::model::pod::PodKey;
-use crate::model::workload_type::WorkloadType;
 use crate::ports::cloud::CloudProvider;
-use crate::scheduling::{self, PlannedClaim, Unschedulable};
 
 /// While pods are gathered, they are counted so often.
 const COUNT_EVERY: Duration = Duration::from_millis(10);
@@ -58,8 +53,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_SOON: Duration = Duration::from_secs(1);
 /// A claim that was created is remembered for so long, if the cache does not show it.
 const UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
-/// A creation that takes longer has failed. If it took effect all the same, the cache shows the claim.
-const CREATE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Launches nodes for pods that wait.
 pub struct ProvisioningController(Provisioner);
@@ -96,7 +89,9 @@ struct Provisioner {
     pending: Pending,
     /// Pods that wait.
     pod_changes: watch::Receiver<u64>,
-    /// Everything else that a plan is made from.
+    /// Node classes.
+    class_changes: watch::Receiver<u64>,
+    /// Everything that a plan is made from beside the pods that wait.
     other_changes: Vec<watch::Receiver<u64>>,
     batch: Batch,
     epoch: Instant,
@@ -111,6 +106,7 @@ struct Provisioner {
     /// Claims that were created, until the cache shows them.
     unseen: BTreeMap<String, (Arc<KnownClaim>, Timestamp)>,
     shortages: Shortages,
+    told: Told,
 }
 
 impl Provisioner {
@@ -122,6 +118,7 @@ impl Provisioner {
             catalogs: Catalogs::new(cloud),
             pod_changes: pending.changes(),
             pending,
+            class_changes: caches.node_classes.changes(),
             other_changes: vec![
                 caches.nodes.changes(),
                 caches.node_claims.changes(),
@@ -139,6 +136,7 @@ impl Provisioner {
             has_changed: false,
             unseen: BTreeMap::new(),
             shortages: Shortages::default(),
+            told: Told::default(),
             context,
         }
     }
@@ -158,6 +156,7 @@ impl Provisioner {
         self.left_out.clear();
         self.unseen.clear();
         self.shortages = Shortages::default();
+        self.told = Told::default();
     }
 
     /// Looks at what waits, makes a plan if it is time, or waits for what makes it time.
@@ -166,6 +165,11 @@ impl Provisioner {
         for changes in &mut self.other_changes {
             self.has_changed |= changes.has_changed().unwrap_or_default();
             changes.mark_unchanged();
+        }
+        if self.class_changes.has_changed().unwrap_or_default() {
+            // The types of a class take seconds to read the first time: not when a pod waits for them.
+            self.class_changes.mark_unchanged();
+            self.types().await;
         }
         self.review();
         let now = self.epoch.elapsed();
@@ -240,173 +244,4 @@ impl Provisioner {
         let pause = if self.has_changed { LOOK_AGAIN_SOON } else { LOOK_AGAIN };
         (!self.left_out.is_empty()).then(|| pause.saturating_sub(self.planned.elapsed()))
     }
-
-    /// Makes a plan for all that waits, and carries it out.
-    async fn plan(&mut self) {
-        let started = Instant::now();
-        self.batch.close();
-        self.has_changed = false;
-        let world = self.world().await;
-        let now = self.context.clock.now();
-        let Snapshot { problem, machines, left_out, uids } = world.snapshot(now);
-        let waited = self.fresh.iter().chain(&self.left_out).chain(&uids).map(own).collect();
-        for pod in &left_out {
-            self.tell_left_out(pod, &uids);
-        }
-        if !problem.pods.is_empty() {
-            let solve = || checked(problem, scheduling::solve, scheduling::verify);
-            match tokio::task::spawn_blocking(solve).await {
-                Ok(checked) => self.carry_out(&checked, (&world, &machines, &uids), started).await,
-                Err(error) => tracing::error!(%error, "no plan could be made; it is tried again"),
-            }
-        }
-        self.leave_out(waited);
-    }
-
-    async fn carry_out(
-        &mut self,
-        checked: &Checked,
-        (world, machines, uids): (&World, &BTreeMap<String, Machine>, &BTreeMap<PodKey, String>),
-        started: Instant,
-    ) {
-        let Checked { problem, plan, violations, refused } = checked;
-        for violation in violations {
-            tracing::error!(%violation, "a plan did not pass its own check, and is not carried out as it is");
-        }
-        let solved = started.elapsed();
-        self.shortages.note(problem, plan, self.context.clock.now());
-        for nomination in &plan.nominations {
-            if let Some(machine) = machines.get(&nomination.node) {
-                self.nominate(&nomination.pods, machine, uids);
-            }
-        }
-        let created = self.create(&plan.claims, world).await;
-        for (planned, claim) in plan.claims.iter().zip(&created) {
-            if let Some(claim) = claim {
-                let name = claim.model.object.name.clone();
-                let machine = Machine { claim: Some(name.clone()), ..Machine::default() };
-                self.nominate(&planned.pods, &machine, uids);
-                self.unseen.insert(name, (Arc::clone(claim), self.context.clock.now()));
-            }
-        }
-        for pod in &plan.unschedulable {
-            self.tell_left_out(pod, uids);
-        }
-        for pod in refused {
-            self.context.events.send(notice::refused(pod, uid_of(pod, uids)));
-        }
-        for pool in pools::barren(&problem.pools) {
-            let object = world.node_pools.iter().find(|object| object.metadata.name.as_deref() == Some(pool));
-            let uid = object.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
-            self.context.events.send(notice::no_compatible_instance_types(pool, uid));
-        }
-        let failed = created.iter().filter(|claim| claim.is_none()).count();
-        // Their pods are planned for again soon, and not at once: what failed may fail again.
-        self.has_changed |= failed > 0;
-        tracing::info!(
-            pods = problem.pods.len() + refused.len(),
-            claims = created.len() - failed,
-            failed_claims = failed,
-            pods_on_nodes = plan.nominations.iter().map(|nomination| nomination.pods.len()).sum::<usize>(),
-            pods_left_out = plan.unschedulable.len() + refused.len(),
-            price = %plan.price(),
-            solved_after_ms = solved.as_millis(),
-            done_after_ms = started.elapsed().as_millis(),
-            "planned"
-        );
-    }
-
-    fn tell_left_out(&self, left_out: &Unschedulable, uids: &BTreeMap<PodKey, String>) {
-        let Unschedulable { pod, reasons } = left_out;
-        self.context.events.send(notice::left_out(pod, uid_of(pod, uids), reasons));
-    }
-
-    /// What has no place after a plan is looked at again later.
-    fn leave_out(&mut self, mut waited: BTreeMap<PodKey, String>) {
-        self.nominations.with(|nominations| {
-            waited.retain(|pod, uid| nominations.of(pod, uid).is_none());
-        });
-        self.left_out = waited;
-        self.fresh.clear();
-        self.planned = Instant::now();
-    }
-
-    async fn world(&mut self) -> World {
-        let caches = self.context.caches.clone();
-        let classes = caches.node_classes.all();
-        let node_classes =
-            classes.into_iter().filter_map(|class| Some((class.metadata.name.clone()?, class))).collect();
-        let types = self.catalogs.of(&node_classes).await;
-        // The pods are read last: what has been bound by now needs no node.
-        let mut claims = caches.node_claims.all();
-        let known: BTreeSet<&str> = claims.iter().map(|claim| claim.model.object.name.as_str()).collect();
-        let unseen = self.unseen.iter().filter(|(name, _)| !known.contains(name.as_str()));
-        let unseen: Vec<_> = unseen.map(|(_, (claim, _))| Arc::clone(claim)).collect();
-        claims.extend(unseen);
-        let workload_types = caches.workload_types.all();
-        let workload_types = workload_types.iter().map(|object| WorkloadType::read(object));
-        let waiting = self.pending.waiting();
-        let namespaces: BTreeSet<&str> = waiting.keys().map(|pod| pod.namespace.as_str()).collect();
-        let labels = |name: &&str| Some(((*name).to_owned(), caches.namespaces.get("", name)?));
-        World {
-            nodes: caches.nodes.all(),
-            claims,
-            node_pools: caches.node_pools.all(),
-            node_classes,
-            types,
-            workload_types: workload_types.map(|read| (read.name.clone(), read)).collect(),
-            namespaces: namespaces.iter().filter_map(labels).collect(),
-            daemons: caches.daemons.all(),
-            nominations: self.nominations.now(),
-            shortages: self.shortages.clone(),
-            pods: caches.pods.all(),
-        }
-    }
-
-    fn nominate(&self, pods: &[PodKey], machine: &Machine, uids: &BTreeMap<PodKey, String>) {
-        for pod in pods {
-            let uid = uid_of(pod, uids);
-            self.nominations.with(|nominations| nominations.nominate(pod.clone(), uid, machine.key()));
-            self.context.events.send(notice::nominated(pod, uid, machine));
-        }
-    }
-
-    /// Creates the claims of a plan, all at once. One that cannot be created does not keep the others back.
-    async fn create(&self, planned: &[PlannedClaim], world: &World) -> Vec<Option<Arc<KnownClaim>>> {
-        let pools = world.node_pools.iter();
-        let pools: BTreeMap<_, _> =
-            pools.filter_map(|pool| Some((pool.metadata.name.as_deref()?, &**pool))).collect();
-        let create = async |planned: &PlannedClaim| {
-            let pool = pools.get(planned.pool.as_str())?;
-            match self.create_one(planned, pool).await {
-                Ok(claim) => Some(Arc::new(known_claim(claim))),
-                Err(error) => {
-                    tracing::warn!(node_pool = planned.pool, error, "a claim could not be created");
-                    let uid = pool.metadata.uid.as_deref().unwrap_or_default();
-                    self.context.events.send(notice::claim_not_created(&planned.pool, uid, &error));
-                    None
-                }
-            }
-        };
-        futures::future::join_all(planned.iter().map(create)).await
-    }
-
-    async fn create_one(&self, planned: &PlannedClaim, pool: &NodePool) -> Result<NodeClaim, String> {
-        let claims: Api<NodeClaim> = Api::all(self.context.client.clone());
-        let parameters =
-            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let object = claims::node_claim(planned, pool);
-        let created = tokio::time::timeout(CREATE_WITHIN, claims.create(&parameters, &object)).await;
-        let created =
-            created.map_err(|_| format!("the API server has not answered within {CREATE_WITHIN:?}"))?;
-        created.map_err(|error| error.to_string())
-    }
-}
-
-fn uid_of<'u>(pod: &PodKey, uids: &'u BTreeMap<PodKey, String>) -> &'u str {
-    uids.get(pod).map(String::as_str).unwrap_or_default()
-}
-
-fn own((pod, uid): (&PodKey, &String)) -> (PodKey, String) {
-    (pod.clone(), uid.clone())
 }
