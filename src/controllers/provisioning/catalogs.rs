@@ -41,8 +41,8 @@ impl Catalogs {
         for (name, answer) in classes.keys().zip(answers) {
             let types = match answer {
                 Ok(list) => {
-                    let last = self.known.remove(name).filter(|(last, _)| Arc::ptr_eq(last, &list));
-                    let catalog = match last {
+                    let before = self.known.remove(name).filter(|(before, _)| Arc::ptr_eq(before, &list));
+                    let catalog = match before {
                         Some((_, catalog)) => Ok(catalog),
                         None => index(&list).await,
                     };

@@ -40,36 +40,43 @@ pub(super) fn waiting(world: &World) -> Waiting {
         }
         match workload_type(pod, world) {
             Ok(workload_type) => found.pods.push(PendingPod { pod: pod.clone(), workload_type }),
-            Err(Some(reason)) => found
-                .left_out
-                .push(LeftOut { pod: pod.key.clone(), reasons: vec![PoolReason { pool: None, reason }] }),
-            // Nobody needs to know: it is looked at again in a moment.
-            Err(None) => continue,
+            Err(Obstacle::Told(reason)) => found.left_out.push(LeftOut {
+                pod: pod.key.clone(),
+                reasons: vec![PoolReason { pool: None, reason: *reason }],
+            }),
+            Err(Obstacle::NamespaceUnknown) => continue,
         }
         found.uids.insert(pod.key.clone(), pod.uid.clone());
     }
     found
 }
 
-/// The pod's workload type; or why it gets no node whatever its type: nothing to tell while its namespace is not known yet, since a pod
-/// that is typed must never be taken for one that is not.
-fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Option<Reason>> {
-    let namespace = world.namespaces.get(&pod.key.namespace).ok_or(None)?;
+/// Why nothing may be launched for a pod, whatever the pools.
+enum Obstacle {
+    /// A pod that is typed must never be taken for one that is not. It is looked at again in a moment, and nobody needs to know.
+    NamespaceUnknown,
+    /// People should be told.
+    Told(Box<Reason>),
+}
+
+/// The pod's workload type.
+fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Obstacle> {
+    let namespace = world.namespaces.get(&pod.key.namespace).ok_or(Obstacle::NamespaceUnknown)?;
     let granted = namespace.get(labels::WORKLOAD_TYPE);
     if let Some(own) = pod.labels.get(labels::WORKLOAD_TYPE).filter(|own| granted != Some(own)) {
         // Admission refuses such a pod; the namespace's label may have been changed since.
-        return Err(Some(Reason::WorkloadTypeNotAllowed {
+        return Err(Obstacle::Told(Box::new(Reason::WorkloadTypeNotAllowed {
             workload_type: own.clone(),
             namespace: pod.key.namespace.clone(),
-        }));
+        })));
     }
     let Some(name) = granted else { return Ok(None) };
     let closed = world.workload_types.get(name).and_then(|workload_type| workload_type.problems.first());
     match closed {
-        Some(problem) => Err(Some(Reason::WorkloadTypeClosed {
+        Some(problem) => Err(Obstacle::Told(Box::new(Reason::WorkloadTypeClosed {
             workload_type: name.clone(),
             problem: problem.to_string(),
-        })),
+        }))),
         None => Ok(Some(name.clone())),
     }
 }

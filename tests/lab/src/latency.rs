@@ -104,7 +104,7 @@ async fn sample(stage: &Stage, timeline: &Timeline, name: &str) -> Result<Sample
         calls.filter(|call| call.action == "CreateFleet").map(|call| call.arrived).collect::<Vec<_>>()
     };
     let claims = |timeline: &Timeline| timeline.all(Moment::ClaimCreated, "");
-    let (launched, claimed) = (launches(stage).len(), claims(timeline).len());
+    let (calls_before, claims_before) = (launches(stage).len(), claims(timeline).len());
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
     // Two of them do not fit on the smallest node of the pool.
     let pod = serde_json::from_value(json!({
@@ -119,8 +119,8 @@ async fn sample(stage: &Stage, timeline: &Timeline, name: &str) -> Result<Sample
         stage.until(&format!("pod {name} runs"), async || Ok(timeline.at(Moment::PodRunning, &key))).await?;
     let unschedulable = timeline.at(Moment::PodUnschedulable, &key).context("it was never unschedulable")?;
     let since = |moment: Instant| milliseconds_between(unschedulable, moment);
-    let launch = launches(stage).get(launched).copied().context("nothing was launched")?;
-    let claim = claims(timeline).get(claimed).map(|(_, at)| *at).context("no claim was seen")?;
+    let launch = launches(stage).get(calls_before).copied().context("nothing was launched")?;
+    let claim = claims(timeline).get(claims_before).map(|(_, at)| *at).context("no claim was seen")?;
     Ok(Sample { pod: name.to_owned(), claim: since(claim), launch: since(launch), running: since(running) })
 }
 
