@@ -21,6 +21,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use super::faults::{Faults, InForce};
+use super::ledger::{self, Launched, Lifetime};
 
 /// One call, as the front saw it.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Call {
     pub user_agent: String,
     /// The answer's HTTP status; nothing while there is none.
     pub status: Option<u16>,
+    /// The instances that a launch has made.
+    pub launched: Vec<Launched>,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +114,12 @@ impl Front {
         self.shared.record.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Every instance that was launched through the front, with its lifetime, in order of launch.
+    #[must_use]
+    pub fn lifetimes(&self) -> Vec<Lifetime> {
+        ledger::lifetimes(&self.calls())
+    }
+
     /// Keeps the answers to this action back once their effect took place, until the returned value goes.
     #[must_use]
     pub fn hold_answers(&self, action: &str) -> InForce {
@@ -179,6 +188,7 @@ impl Shared {
             parameters: parameters.clone(),
             user_agent,
             status: None,
+            launched: Vec::new(),
         };
         let position = self.record.add(call);
 
@@ -187,13 +197,20 @@ impl Shared {
             (None, Some(token)) => self.once(&action, token, &parameters, parts, body).await,
             (None, None) => self.forward(parts, body).await,
         };
+        let mut launched = Vec::new();
         let (status, answer) = match answered {
             Ok((parts, body)) => {
+                if matches!(action.as_str(), "RunInstances" | "CreateFleet") {
+                    launched = ledger::launched(&String::from_utf8_lossy(&body));
+                }
                 (parts.status, http::Response::from_parts(parts, Full::from(self.shown(&action, body))))
             }
             Err(response) => (response.status(), response),
         };
-        self.record.finish(position, status.as_u16(), arrived.elapsed());
+        self.record.finish(position, |call| {
+            (call.status, call.took) = (Some(status.as_u16()), Some(arrived.elapsed()));
+            call.launched = launched;
+        });
         if matches!(action.as_str(), "RunInstances" | "CreateFleet" | "TerminateInstances") {
             self.changed.send_modify(|changes| *changes += 1);
         }
@@ -267,12 +284,9 @@ impl Record {
         calls.len() - 1
     }
 
-    fn finish(&self, position: usize, status: u16, took: Duration) {
+    fn finish(&self, position: usize, note: impl FnOnce(&mut Call)) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(call) = calls.get_mut(position) {
-            call.status = Some(status);
-            call.took = Some(took);
-        }
+        calls.get_mut(position).map(note);
     }
 }
 
