@@ -91,6 +91,16 @@ impl World {
     /// Native policies, and configurations of webhooks, are taken up by the API server a moment after they are written.
     async fn await_policies(&self) -> Result<()> {
         let lab = &self.lab;
+        // The webhook hears of the types by its own watch.
+        let administrators = lab.kubectl(&User::administrator())?;
+        let labels = json!({ "treenail.dev/workload-type": "application" });
+        let probe = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "probe", "labels": labels } });
+        let probe = probe.to_string();
+        soon("the webhook knows the types", async || {
+            let arguments = ["create", "--dry-run=server", "-f", "-"];
+            administrators.run_with_input(&arguments, &probe).await.ok()?.success.then_some(())
+        })
+        .await?;
         namespace(lab, "probe", &[("treenail.dev/workload-type", "application")]).await;
         let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "probe");
         let pod: Pod = serde_json::from_value(json!({
