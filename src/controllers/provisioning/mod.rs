@@ -49,8 +49,12 @@ use crate::ports::cloud::CloudProvider;
 const COUNT_EVERY: Duration = Duration::from_millis(10);
 /// Pods that got no node are planned for again after so long, if nothing changes: capacity comes back.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// They are planned for again at most so often, however much changes.
-const LOOK_AGAIN_SOON: Duration = Duration::from_secs(1);
+/// When something changes they are planned for again after so long …
+const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
+/// … or after so many times what the last plan took, so that very many of them do not keep the machine busy.
+const PAUSE: u32 = 10;
+/// After a claim could not be created, or after twice as long each time that it happens again.
+const RETRY: Duration = Duration::from_secs(1);
 /// A claim that was created is remembered for so long, if the cache does not show it.
 const UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 
@@ -99,12 +103,16 @@ struct Provisioner {
     fresh: BTreeMap<PodKey, String>,
     /// Pods that the last plan found no place for.
     left_out: BTreeMap<PodKey, String>,
-    /// When the last plan was made.
-    planned: Instant,
+    /// When the last plan was made, and how long that took.
+    planned: (Instant, Duration),
+    /// How many plans in a row had a claim that could not be created.
+    failures: u32,
     /// Whether anything but pods has changed since.
     has_changed: bool,
     /// Claims that were created, until the cache shows them.
     unseen: BTreeMap<String, (Arc<KnownClaim>, Timestamp)>,
+    /// Claims that may have been created although that was not answered, by a name for the place on each, and until when they may appear.
+    in_doubt: BTreeMap<String, Timestamp>,
     shortages: Shortages,
     told: Told,
 }
@@ -132,9 +140,11 @@ impl Provisioner {
             epoch: Instant::now(),
             fresh: BTreeMap::new(),
             left_out: BTreeMap::new(),
-            planned: Instant::now(),
+            planned: (Instant::now(), Duration::ZERO),
+            failures: 0,
             has_changed: false,
             unseen: BTreeMap::new(),
+            in_doubt: BTreeMap::new(),
             shortages: Shortages::default(),
             told: Told::default(),
             context,
@@ -155,6 +165,7 @@ impl Provisioner {
         self.fresh.clear();
         self.left_out.clear();
         self.unseen.clear();
+        self.in_doubt.clear();
         self.shortages = Shortages::default();
         self.told = Told::default();
     }
@@ -185,6 +196,7 @@ impl Provisioner {
             return;
         }
         let end = self.nominations.with(|nominations| nominations.next_end());
+        let end = end.into_iter().chain(self.in_doubt.values().copied()).min();
         let end = end.map(|end| self.context.clock.now().duration_until(end).max(SignedDuration::ZERO));
         let end = end.and_then(|end| Duration::try_from(end).ok());
         let wait = [again, end].into_iter().flatten().min();
@@ -209,6 +221,7 @@ impl Provisioner {
         self.unseen.retain(|name, (_, created)| {
             caches.node_claims.get("", name).is_none() && now.duration_since(*created) < UNSEEN_FOR
         });
+        self.in_doubt.retain(|_, until| *until > now);
         let mut waiting = self.pending.waiting();
         self.nominations.with(|nominations| {
             let waits = |pod: &PodKey, uid: &str| waiting.get(pod).is_some_and(|own| own == uid);
@@ -218,13 +231,16 @@ impl Provisioner {
         self.left_out.retain(|pod, uid| waiting.get(pod) == Some(uid));
         waiting.retain(|pod, _| !self.left_out.contains_key(pod));
         let any_new = waiting.iter().any(|(pod, uid)| self.fresh.get(pod) != Some(uid));
-        self.batch.note(self.epoch.elapsed(), !waiting.is_empty(), any_new);
+        self.batch.note(self.epoch.elapsed(), waiting.len(), any_new);
         self.fresh = waiting;
     }
 
     /// What became of a machine, by the name that promises go by.
     fn progress(&self, name: &str) -> Progress {
         let caches = &self.context.caches;
+        if self.in_doubt.contains_key(name) {
+            return Progress::OnItsWay;
+        }
         let claim = caches.node_claims.get("", name);
         if let Some(claim) = claim.or_else(|| self.unseen.get(name).map(|(claim, _)| Arc::clone(claim))) {
             return match &claim.model {
@@ -241,7 +257,14 @@ impl Provisioner {
 
     /// In how long those that got no node are planned for again.
     fn look_again_in(&self) -> Option<Duration> {
-        let pause = if self.has_changed { LOOK_AGAIN_SOON } else { LOOK_AGAIN };
-        (!self.left_out.is_empty()).then(|| pause.saturating_sub(self.planned.elapsed()))
+        let (planned, took) = self.planned;
+        let soon = LOOK_AGAIN_SOON.max(took.saturating_mul(PAUSE));
+        let pause = match self.failures.checked_sub(1) {
+            Some(again) => RETRY.saturating_mul(2_u32.saturating_pow(again)),
+            None if self.has_changed => soon,
+            None => LOOK_AGAIN,
+        };
+        let pause = pause.min(LOOK_AGAIN);
+        (!self.left_out.is_empty()).then(|| pause.saturating_sub(planned.elapsed()))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::PostParams;
 
@@ -23,6 +23,8 @@ use crate::scheduling::{self, PlannedClaim, Unschedulable};
 
 /// A creation that takes longer has failed. If it took effect all the same, the cache shows the claim.
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
+/// A claim that was created although nobody said so is in the cache by then.
+const IN_DOUBT_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 impl Provisioner {
     /// Makes a plan for all that waits, and carries it out.
@@ -45,7 +47,7 @@ impl Provisioner {
             }
         }
         self.tell(&left_out, &uids, now);
-        self.leave_out(waited);
+        self.leave_out(waited, started);
     }
 
     async fn carry_out(
@@ -66,12 +68,16 @@ impl Provisioner {
             }
         }
         let created = self.create(&plan.claims, world).await;
-        for (planned, claim) in plan.claims.iter().zip(&created) {
-            if let Some(claim) = claim {
-                let name = claim.model.object.name.clone();
-                let machine = Machine { claim: Some(name.clone()), ..Machine::default() };
-                self.nominate(&planned.pods, &machine, uids);
-                self.unseen.insert(name, (Arc::clone(claim), self.context.clock.now()));
+        for (planned, created) in plan.claims.iter().zip(&created) {
+            match created {
+                Created::Claim(claim) => {
+                    let name = claim.model.object.name.clone();
+                    let machine = Machine { claim: Some(name.clone()), ..Machine::default() };
+                    self.nominate(&planned.pods, &machine, uids);
+                    self.unseen.insert(name, (Arc::clone(claim), self.context.clock.now()));
+                }
+                Created::InDoubt => self.hold(&planned.pods, uids),
+                Created::Refused => {}
             }
         }
         for pod in refused {
@@ -82,9 +88,8 @@ impl Provisioner {
             let uid = object.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
             self.context.events.send(notice::no_compatible_instance_types(pool, uid));
         }
-        let failed = created.iter().filter(|claim| claim.is_none()).count();
-        // Their pods are planned for again soon, and not at once: what failed may fail again.
-        self.has_changed |= failed > 0;
+        let failed = created.iter().filter(|created| !matches!(created, Created::Claim(_))).count();
+        self.failures = if failed > 0 { self.failures.saturating_add(1) } else { 0 };
         tracing::info!(
             pods = problem.pods.len() + refused.len(),
             claims = created.len() - failed,
@@ -112,13 +117,13 @@ impl Provisioner {
     }
 
     /// What has no place after a plan is looked at again later.
-    fn leave_out(&mut self, mut waited: BTreeMap<PodKey, String>) {
+    fn leave_out(&mut self, mut waited: BTreeMap<PodKey, String>, started: Instant) {
         self.nominations.with(|nominations| {
             waited.retain(|pod, uid| nominations.of(pod, uid).is_none());
         });
         self.left_out = waited;
         self.fresh.clear();
-        self.planned = Instant::now();
+        self.planned = (Instant::now(), started.elapsed());
     }
 
     /// The classes, and their instance types.
@@ -158,6 +163,19 @@ impl Provisioner {
         }
     }
 
+    /// The pods of a claim that may have been created are not planned for until it would have been seen: it has their place.
+    fn hold(&mut self, pods: &[PodKey], uids: &BTreeMap<PodKey, String>) {
+        let until = self.context.clock.now().saturating_add(IN_DOUBT_FOR).unwrap_or(Timestamp::MAX);
+        // No object has a name like this.
+        let place = format!("?{}", pods.first().map(ToString::to_string).unwrap_or_default());
+        self.nominations.with(|nominations| {
+            for pod in pods {
+                nominations.nominate(pod.clone(), uid_of(pod, uids), &place);
+            }
+        });
+        self.in_doubt.insert(place, until);
+    }
+
     fn nominate(&self, pods: &[PodKey], machine: &Machine, uids: &BTreeMap<PodKey, String>) {
         for pod in pods {
             let uid = uid_of(pod, uids);
@@ -167,35 +185,60 @@ impl Provisioner {
     }
 
     /// Creates the claims of a plan, all at once. One that cannot be created does not keep the others back.
-    async fn create(&self, planned: &[PlannedClaim], world: &World) -> Vec<Option<Arc<KnownClaim>>> {
+    async fn create(&self, planned: &[PlannedClaim], world: &World) -> Vec<Created> {
         let pools = world.node_pools.iter();
         let pools: BTreeMap<_, _> =
             pools.filter_map(|pool| Some((pool.metadata.name.as_deref()?, &**pool))).collect();
         let create = async |planned: &PlannedClaim| {
-            let pool = pools.get(planned.pool.as_str())?;
-            match self.create_one(planned, pool).await {
-                Ok(claim) => Some(Arc::new(known_claim(claim))),
-                Err(error) => {
-                    tracing::warn!(node_pool = planned.pool, error, "a claim could not be created");
-                    let uid = pool.metadata.uid.as_deref().unwrap_or_default();
-                    self.context.events.send(notice::claim_not_created(&planned.pool, uid, &error));
-                    None
-                }
-            }
+            let Some(pool) = pools.get(planned.pool.as_str()) else { return Created::Refused };
+            let (outcome, error) = match self.create_one(planned, pool).await {
+                Ok(claim) => return Created::Claim(Arc::new(known_claim(claim))),
+                Err(error @ CreateError::Refused(_)) => (Created::Refused, error),
+                Err(error @ CreateError::InDoubt(_)) => (Created::InDoubt, error),
+            };
+            tracing::warn!(node_pool = planned.pool, %error, "a claim could not be created");
+            let uid = pool.metadata.uid.as_deref().unwrap_or_default();
+            self.context.events.send(notice::claim_not_created(&planned.pool, uid, &error.to_string()));
+            outcome
         };
         futures::future::join_all(planned.iter().map(create)).await
     }
 
-    async fn create_one(&self, planned: &PlannedClaim, pool: &NodePool) -> Result<NodeClaim, String> {
+    async fn create_one(&self, planned: &PlannedClaim, pool: &NodePool) -> Result<NodeClaim, CreateError> {
         let claims: Api<NodeClaim> = Api::all(self.context.client.clone());
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let object = claims::node_claim(planned, pool);
-        let created = tokio::time::timeout(CREATE_WITHIN, claims.create(&parameters, &object)).await;
-        let created =
-            created.map_err(|_| format!("the API server has not answered within {CREATE_WITHIN:?}"))?;
-        created.map_err(|error| error.to_string())
+        match tokio::time::timeout(CREATE_WITHIN, claims.create(&parameters, &object)).await {
+            Ok(Ok(claim)) => Ok(claim),
+            Ok(Err(kube::Error::Api(status))) if !(500..=599).contains(&status.code) => {
+                Err(CreateError::Refused(status.message))
+            }
+            Ok(Err(error)) => Err(CreateError::InDoubt(error.to_string())),
+            Err(_) => Err(CreateError::InDoubt(format!("no answer within {CREATE_WITHIN:?}"))),
+        }
     }
+}
+
+/// What became of a planned claim.
+enum Created {
+    /// It exists.
+    Claim(Arc<KnownClaim>),
+    /// It does not.
+    Refused,
+    /// Nobody knows.
+    InDoubt,
+}
+
+/// Why there is no answer that says that the claim exists.
+#[derive(Debug, thiserror::Error)]
+enum CreateError {
+    /// The API server does not create it.
+    #[error("{0}")]
+    Refused(String),
+    /// The call may have taken effect.
+    #[error("{0}")]
+    InDoubt(String),
 }
 
 fn uid_of<'u>(pod: &PodKey, uids: &'u BTreeMap<PodKey, String>) -> &'u str {
