@@ -50,8 +50,10 @@ fn label<'n>(node: &'n Node, key: &str) -> &'n str {
     node.labels().get(key).map_or("", String::as_str)
 }
 
+/// The taints of a node, without those that Kubernetes puts on and off as it starts.
 fn taints(node: &Node) -> Vec<String> {
     let taints = node.spec.as_ref().unwrap().taints.iter().flatten();
+    let taints = taints.filter(|taint| !taint.key.starts_with("node.kubernetes.io/"));
     taints
         .map(|taint| format!("{}={}:{}", taint.key, taint.value.as_deref().unwrap_or(""), taint.effect))
         .collect()

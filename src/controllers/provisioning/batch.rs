@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// A pod that comes alone is planned for after so long.
 pub const LONE: Duration = Duration::from_millis(30);
-/// Where one pod was followed by another, more may come: the burst is over after a lull of so long.
-pub const LULL: Duration = Duration::from_millis(100);
+/// Where more may come, the burst is over after a lull of so long.
+pub const LULL: Duration = Duration::from_millis(80);
 /// A burst is planned for after so long, however long it lasts. Karpenter's `BATCH_MAX_DURATION` is ten seconds.
 pub const LONGEST: Duration = Duration::from_secs(1);
 
@@ -18,20 +18,33 @@ struct Window {
     since: Duration,
     /// When the last pod came.
     last: Duration,
+    /// Whether one pod was followed by another, or is likely to be.
     is_burst: bool,
 }
 
+/// The pods that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many there are.
+    pub waiting: usize,
+    /// Whether any of them is new since the last note.
+    pub any_new: bool,
+    /// Whether something made one of them that may be about to make others like it.
+    pub has_maker: bool,
+}
+
 impl Batch {
-    /// Notes at `now` (any clock that does not go back) how many pods wait, and whether any of them is new since the last note.
-    pub fn note(&mut self, now: Duration, waiting: usize, any_new: bool) {
+    /// Notes at `now` (any clock that does not go back) which pods wait.
+    pub fn note(&mut self, now: Duration, crowd: Crowd) {
+        let is_burst = crowd.waiting > 1 || crowd.has_maker;
         self.0 = match self.0 {
-            _ if waiting == 0 => None,
+            _ if crowd.waiting == 0 => None,
             Some(window) => Some(Window {
-                last: if any_new { now } else { window.last },
-                is_burst: window.is_burst || waiting > 1,
+                last: if crowd.any_new { now } else { window.last },
+                is_burst: window.is_burst || is_burst,
                 ..window
             }),
-            None => Some(Window { since: now, last: now, is_burst: waiting > 1 }),
+            None => Some(Window { since: now, last: now, is_burst }),
         };
     }
 
@@ -57,35 +70,42 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    const fn crowd(waiting: usize, any_new: bool) -> Crowd {
+        Crowd { waiting, any_new, has_maker: false }
+    }
+
     #[test]
     fn a_lone_pod_is_planned_for_at_once() {
         let mut batch = Batch::default();
         assert_eq!(batch.remaining(ms(0)), None);
-        batch.note(ms(100), 1, true);
+        batch.note(ms(100), crowd(1, true));
         assert_eq!(batch.remaining(ms(110)), Some(ms(20)));
-        batch.note(ms(120), 1, false);
+        batch.note(ms(120), crowd(1, false));
         assert_eq!(batch.remaining(ms(130)), Some(ms(0)));
     }
 
     #[test]
     fn a_burst_is_planned_for_as_one_when_it_is_over() {
         let mut batch = Batch::default();
-        batch.note(ms(100), 1, true);
-        batch.note(ms(120), 2, true);
-        assert_eq!(batch.remaining(ms(130)), Some(ms(90)));
-        batch.note(ms(200), 3, true);
-        batch.note(ms(210), 1, false);
-        assert_eq!(batch.remaining(ms(210)), Some(ms(90)), "it was one, whatever became of its pods");
+        batch.note(ms(100), crowd(1, true));
+        batch.note(ms(120), crowd(2, true));
+        assert_eq!(batch.remaining(ms(130)), Some(ms(70)));
+        batch.note(ms(190), crowd(3, true));
+        batch.note(ms(210), crowd(1, false));
+        assert_eq!(batch.remaining(ms(210)), Some(ms(60)), "it was one, whatever became of its pods");
         let mut at_once = Batch::default();
-        at_once.note(ms(0), 2, true);
+        at_once.note(ms(0), crowd(2, true));
         assert_eq!(at_once.remaining(ms(0)), Some(LULL));
+        let mut first = Batch::default();
+        first.note(ms(0), Crowd { has_maker: true, ..crowd(1, true) });
+        assert_eq!(first.remaining(ms(0)), Some(LULL), "the first of a Deployment is seldom the last");
     }
 
     #[test]
     fn a_burst_that_does_not_end_is_planned_for_after_the_longest_time() {
         let mut batch = Batch::default();
         for now in (0..=1000).step_by(10) {
-            batch.note(ms(now), 2, true);
+            batch.note(ms(now), crowd(2, true));
         }
         assert_eq!(batch.remaining(ms(1000)), Some(ms(0)));
         batch.close();
@@ -95,8 +115,8 @@ mod tests {
     #[test]
     fn pods_that_are_gone_again_are_not_waited_for() {
         let mut batch = Batch::default();
-        batch.note(ms(0), 1, true);
-        batch.note(ms(10), 0, false);
+        batch.note(ms(0), crowd(1, true));
+        batch.note(ms(10), crowd(0, false));
         assert_eq!(batch.remaining(ms(10)), None);
     }
 }

@@ -31,7 +31,7 @@ mod told;
 pub mod waiting;
 pub mod world;
 
-use batch::Batch;
+use batch::{Batch, Crowd};
 use catalogs::Catalogs;
 use fallback::Shortages;
 use machines::{is_closed, is_leaving};
@@ -42,6 +42,7 @@ use told::Told;
 use super::Context;
 use crate::api::nodeclaim::INITIALIZED;
 use crate::cluster::caches::KnownClaim;
+use crate::model::KnownPod;
 use crate::model::pod::PodKey;
 use crate::ports::cloud::CloudProvider;
 
@@ -231,7 +232,11 @@ impl Provisioner {
         self.left_out.retain(|pod, uid| waiting.get(pod) == Some(uid));
         waiting.retain(|pod, _| !self.left_out.contains_key(pod));
         let any_new = waiting.iter().any(|(pod, uid)| self.fresh.get(pod) != Some(uid));
-        self.batch.note(self.epoch.elapsed(), waiting.len(), any_new);
+        let has_maker = waiting.keys().any(|pod| {
+            let pod = caches.pods.get(&pod.namespace, &pod.name);
+            pod.as_deref().and_then(KnownPod::unbound).is_some_and(|pod| pod.controller().is_some())
+        });
+        self.batch.note(self.epoch.elapsed(), Crowd { waiting: waiting.len(), any_new, has_maker });
         self.fresh = waiting;
     }
 
