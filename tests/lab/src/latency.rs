@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::signals::EndRequests;
 use crate::timeline::{Moment, Timeline};
 use crate::treenail::Treenail;
 
-/// So many pods, one after the other, after one that finds instance types and launch template not known yet.
+/// So many pods of each kind, one after the other, after one that finds the launch template not known yet.
 const SAMPLES: usize = 12;
 /// What is aimed at, for the median.
 const TARGET: Duration = Duration::from_millis(150);
@@ -65,58 +66,87 @@ async fn take_samples(stage: &Stage) -> Result<()> {
     stage.kubectl.apply(&namespace).await?;
 
     let timeline = Timeline::start(&stage.client);
-    let first = sample(stage, &timeline, "first").await?;
-    let mut samples = Vec::new();
-    for number in 1..=SAMPLES {
-        samples.push(sample(stage, &timeline, &format!("lone-{number:02}")).await?);
-    }
-    let milliseconds = |time: i128| format!("{time} ms");
-    let rows: Vec<_> = [&first]
-        .into_iter()
-        .chain(&samples)
-        .map(|sample| {
-            [
-                sample.pod.clone(),
-                milliseconds(sample.claim),
-                milliseconds(sample.launch),
-                milliseconds(sample.running),
-            ]
-        })
-        .collect();
+    let first = sample(stage, &timeline, "first", Maker::Nobody).await?;
     tell::line("from the moment at which the lab's watch sees the pod unschedulable to");
-    tell::table(["POD", "CLAIM", "CREATEFLEET", "RUNNING"], &rows);
+    show("the first pod", &[first])?;
+    for (kind, prefix, maker) in [
+        ("pods made by hand", "lone", Maker::Nobody),
+        ("pods of a ReplicaSet of one", "set", Maker::ReplicaSet),
+    ] {
+        let mut samples = Vec::new();
+        for number in 1..=SAMPLES {
+            samples.push(sample(stage, &timeline, &format!("{prefix}-{number:02}"), maker).await?);
+        }
+        show(kind, &samples)?;
+    }
+    Ok(())
+}
+
+fn show(kind: &str, samples: &[Sample]) -> Result<()> {
+    let milliseconds = |time: i128| format!("{time} ms");
+    let row = |sample: &Sample| {
+        let times = [sample.claim, sample.launch, sample.running].map(milliseconds);
+        let [claim, launch, running] = times;
+        [sample.pod.clone(), claim, launch, running]
+    };
+    tell::heading(kind);
+    tell::table(["POD", "CLAIM", "CREATEFLEET", "RUNNING"], &samples.iter().map(row).collect::<Vec<_>>());
     let mut sorted: Vec<_> = samples.iter().map(|sample| sample.launch).collect();
     sorted.sort_unstable();
     let median = sorted.get(sorted.len() / 2).copied().context("there is no sample")?;
-    tell::line(&format!(
-        "median of the {} after the first: {median} ms to CreateFleet (aimed at: {} ms)",
-        sorted.len(),
-        TARGET.as_millis()
-    ));
+    if samples.len() > 1 {
+        let aim = TARGET.as_millis();
+        tell::line(&format!("median of {}: {median} ms to CreateFleet (aimed at: {aim} ms)", samples.len()));
+    }
     ensure!(median < i128::try_from(SANE.as_millis())?, "a median of {median} ms: something is broken");
     Ok(())
 }
 
+/// What makes a pod.
+#[derive(Clone, Copy)]
+enum Maker {
+    Nobody,
+    ReplicaSet,
+}
+
 /// A pod that no node has room for, from its creation until it runs.
-async fn sample(stage: &Stage, timeline: &Timeline, name: &str) -> Result<Sample> {
+async fn sample(stage: &Stage, timeline: &Timeline, name: &str, maker: Maker) -> Result<Sample> {
     let launches = |stage: &Stage| {
         let calls = stage.lab.front().calls().into_iter();
         calls.filter(|call| call.action == "CreateFleet").map(|call| call.arrived).collect::<Vec<_>>()
     };
     let claims = |timeline: &Timeline| timeline.all(Moment::ClaimCreated, "");
     let (calls_before, claims_before) = (launches(stage).len(), claims(timeline).len());
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
     // Two of them do not fit on the smallest node of the pool.
-    let pod = serde_json::from_value(json!({
-        "metadata": { "name": name },
-        "spec": { "containers": [{
-            "name": "app", "image": "app", "resources": { "requests": { "cpu": "3", "memory": "256Mi" } },
-        }] },
-    }))?;
-    pods.create(&PostParams::default(), &pod).await?;
-    let key = format!("{NAMESPACE}/{name}");
-    let running =
-        stage.until(&format!("pod {name} runs"), async || Ok(timeline.at(Moment::PodRunning, &key))).await?;
+    let spec = json!({ "containers": [{
+        "name": "app", "image": "app", "resources": { "requests": { "cpu": "3", "memory": "256Mi" } },
+    }]});
+    match maker {
+        Maker::Nobody => {
+            let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+            let pod = serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec }))?;
+            pods.create(&PostParams::default(), &pod).await?;
+        }
+        Maker::ReplicaSet => {
+            let sets: Api<ReplicaSet> = Api::namespaced(stage.client.clone(), NAMESPACE);
+            let labels = json!({ "app": name });
+            let set = serde_json::from_value(json!({
+                "metadata": { "name": name },
+                "spec": {
+                    "replicas": 1,
+                    "selector": { "matchLabels": labels },
+                    "template": { "metadata": { "labels": labels }, "spec": spec },
+                },
+            }))?;
+            sets.create(&PostParams::default(), &set).await?;
+        }
+    }
+    let prefix = format!("{NAMESPACE}/{name}");
+    let (key, running) = stage
+        .until(&format!("pod {name} runs"), async || {
+            Ok(timeline.all(Moment::PodRunning, &prefix).into_iter().next())
+        })
+        .await?;
     let unschedulable = timeline.at(Moment::PodUnschedulable, &key).context("it was never unschedulable")?;
     let since = |moment: Instant| milliseconds_between(unschedulable, moment);
     let launch = launches(stage).get(calls_before).copied().context("nothing was launched")?;
