@@ -98,6 +98,9 @@ pub struct ControllerSettings {
     /// Namespace of Karpenter's own lease. Pools of karpenter.k8s.aws classes are acted on only while it is held here.
     #[arg(long, env = "KARPENTER_LEASE_NAMESPACE", default_value = "kube-system")]
     pub karpenter_lease_namespace: String,
+    /// How often instances without a claim, claims without an instance, and Nodes without either are looked for.
+    #[arg(long, env = "GARBAGE_COLLECTION_INTERVAL", default_value = "2m", value_parser = duration, hide = true)]
+    pub garbage_collection_interval: Duration,
 }
 
 /// A pod's host name is its own name.

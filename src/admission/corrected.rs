@@ -46,6 +46,7 @@ pub(super) fn fragment(subject: &Subject<'_>, kind: TemplateKind, reasons: &[Rea
             | Reason::ForgedMirrorPod { .. }
             | Reason::TypeNotAllowed { allowed: None, .. }
             | Reason::TypeLabelChanged { .. }
+            | Reason::NeverSchedulable { .. }
             | Reason::UnknownWorkloadType { .. }
             | Reason::UnknownLabelKey { .. }
             | Reason::InvalidField { .. }

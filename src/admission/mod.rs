@@ -14,6 +14,7 @@
 //! | V5: labels of namespaces | `namespace_guard` |
 //! | V6: WorkloadType, NodePool, EC2NodeClass | `resources` |
 //! | V7: templates | `templates`, with the YAML to write instead in `corrected` |
+//! | V8: what no node of the type can ever run | `never_schedulable`, by the envelope in `policies` |
 //! | V13: a pod's own type, closed namespaces | `type_label` |
 
 mod corrected;
@@ -22,6 +23,7 @@ pub mod decide;
 mod injection;
 mod json;
 mod namespace_guard;
+mod never_schedulable;
 mod object;
 mod owned;
 mod parse;

@@ -11,7 +11,7 @@ use super::review::Review;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{parse, placement, selector, tolerations, type_label};
+use super::{never_schedulable, parse, placement, selector, tolerations, type_label};
 
 pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
     let review = question.review;
@@ -49,9 +49,10 @@ pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
         now: question.now,
     };
     let mut reasons = judge(&subject, review);
-    if question.endpoint == Endpoint::Mutate {
+    match question.endpoint {
         // What a later step may still repair is for the validating call to judge.
-        reasons.retain(|reason| !reason.is_repairable());
+        Endpoint::Mutate => reasons.retain(|reason| !reason.is_repairable()),
+        Endpoint::Validate => reasons.extend(never_schedulable::judge(&subject, review)),
     }
     let mut verdict = Verdict::refuse(name.clone(), reasons);
     match question.endpoint {

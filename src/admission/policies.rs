@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::owned::OwnedTaints;
 use crate::api::{conditions, ec2nodeclass, nodepool, workload_type as api};
+use crate::model::envelope::{Envelope, Generations};
 use crate::model::workload_type::{self, Fleet, Policy, Pool, Published, WorkloadType};
 
 /// For how long pods that were made by the policy before the current one are admitted: replicas learn of a change at different moments, and
@@ -36,13 +37,17 @@ impl Default for Settings {
 pub struct Inventory {
     types: BTreeMap<String, TypeObject>,
     pools: BTreeMap<String, Pool>,
-    node_classes: BTreeSet<String>,
+    /// The generation of each pool, and the name of its class.
+    pool_objects: BTreeMap<String, (i64, String)>,
+    /// Each class with its generation.
+    node_classes: BTreeMap<String, i64>,
 }
 
 #[derive(Debug, Clone)]
 struct TypeObject {
     spec: WorkloadType,
     published: Published,
+    envelope: Option<api::Envelope>,
     /// Why the controller says that the spec cannot be carried out.
     refused: Option<String>,
 }
@@ -55,19 +60,37 @@ impl Inventory {
             .filter(|condition| condition.status == conditions::ConditionStatus::False)
             .map(|condition| condition.message.clone());
         let spec = WorkloadType::read(object);
-        self.types
-            .insert(spec.name.clone(), TypeObject { published: Published::read(&status), spec, refused });
+        let published = Published::read(&status);
+        let envelope = status.envelope;
+        self.types.insert(spec.name.clone(), TypeObject { spec, published, envelope, refused });
     }
 
     /// Adds a NodePool.
     pub fn add_node_pool(&mut self, object: &nodepool::NodePool) {
         let name = object.metadata.name.clone().unwrap_or_default();
+        let class = object.spec.template.spec.node_class_ref.name.clone();
+        let generation = object.metadata.generation.unwrap_or_default();
+        self.pool_objects.insert(name.clone(), (generation, class));
         self.pools.insert(name, Pool::read(object));
     }
 
     /// Adds an EC2NodeClass.
     pub fn add_node_class(&mut self, object: &ec2nodeclass::Ec2NodeClass) {
-        self.node_classes.insert(object.metadata.name.clone().unwrap_or_default());
+        let name = object.metadata.name.clone().unwrap_or_default();
+        self.node_classes.insert(name, object.metadata.generation.unwrap_or_default());
+    }
+
+    /// What pods of the type can ask for at most, if that was published for everything as it is now.
+    fn envelope(&self, object: &TypeObject) -> Option<Envelope> {
+        let published = object.envelope.as_ref()?;
+        let mut current = Generations::default();
+        current.note_workload_type(&object.spec.name, object.spec.generation);
+        for name in &object.spec.pools {
+            let (generation, class) = self.pool_objects.get(name)?;
+            current.note_node_pool(name, *generation);
+            current.note_node_class(class, *self.node_classes.get(class)?);
+        }
+        current.are_those_of(published).then(|| Envelope::from_api(published).ok()).flatten()
     }
 }
 
@@ -90,6 +113,8 @@ pub(super) struct TypePolicy {
     /// The policy before, and until when it is honoured.
     previous: Option<(Policy, Timestamp)>,
     pub(super) closed: Option<Closed>,
+    /// What its pods can ask for at most, as far as that is known.
+    pub(super) envelope: Option<Envelope>,
 }
 
 impl TypePolicy {
@@ -108,7 +133,7 @@ pub struct Policies {
     owned: OwnedTaints,
     types: BTreeMap<String, WorkloadType>,
     pools: BTreeMap<String, Pool>,
-    node_classes: BTreeSet<String>,
+    node_classes: BTreeMap<String, i64>,
 }
 
 impl Policies {
@@ -128,15 +153,16 @@ impl Policies {
         let specs =
             inventory.types.iter().map(|(name, object)| (name.clone(), object.spec.clone())).collect();
         let fleet = Fleet { types: &specs, pools: &inventory.pools, nodes: &[] };
-        for (name, object) in inventory.types {
+        for (name, object) in &inventory.types {
             // What the pools say counts at once: a type that was made anew has no status until the controller has looked at it.
             for taint in
                 object.published.owned.keys().chain(workload_type::derive(&object.spec, &fleet).owned.keys())
             {
-                owned.insert(taint, &name);
+                owned.insert(taint, name);
             }
-            by_type.insert(name.clone(), object.policy(self.by_type.get(&name), now));
-            types.insert(name, object.spec);
+            let envelope = inventory.envelope(object);
+            by_type.insert(name.clone(), object.policy(self.by_type.get(name), envelope, now));
+            types.insert(name.clone(), object.spec.clone());
         }
         Self {
             settings: self.settings.clone(),
@@ -180,12 +206,12 @@ impl Policies {
     }
 
     pub(super) fn has_node_class(&self, name: &str) -> bool {
-        self.node_classes.contains(name)
+        self.node_classes.contains_key(name)
     }
 }
 
 impl TypeObject {
-    fn policy(&self, before: Option<&TypePolicy>, now: Timestamp) -> TypePolicy {
+    fn policy(&self, before: Option<&TypePolicy>, envelope: Option<Envelope>, now: Timestamp) -> TypePolicy {
         let current = self.published.policy.clone().unwrap_or_default();
         let previous = before.and_then(|before| {
             // Before it was published there was no policy that a pod could have followed.
@@ -207,6 +233,7 @@ impl TypeObject {
             current,
             previous,
             closed,
+            envelope,
         }
     }
 }

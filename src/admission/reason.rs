@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::model::reason as model;
 use crate::model::taints::{Taint, Toleration};
 use crate::model::text::Excerpt;
 
@@ -134,6 +135,15 @@ pub enum Reason {
         /// The value that it would have.
         new: Option<String>,
     },
+    /// No node of the pod's type can ever run it.
+    NeverSchedulable {
+        /// Path of the pod in its object, with a dot at the end; empty for a pod.
+        path: String,
+        /// The type.
+        workload_type: String,
+        /// Why not.
+        why: model::Reason,
+    },
     /// A namespace's label names a type that does not exist.
     UnknownWorkloadType {
         /// The type.
@@ -226,6 +236,7 @@ impl Reason {
             Self::ForgedMirrorPod { .. } => "ForgedMirrorPod",
             Self::TypeNotAllowed { .. } => "TypeNotAllowed",
             Self::TypeLabelChanged { .. } => "TypeLabelChanged",
+            Self::NeverSchedulable { .. } => "NeverSchedulable",
             Self::UnknownWorkloadType { .. } => "UnknownWorkloadType",
             Self::UnknownLabelKey { .. } => "UnknownLabelKey",
             Self::InvalidField { .. } => "InvalidField",
@@ -249,7 +260,10 @@ impl Reason {
     pub(super) const fn is_repairable(&self) -> bool {
         matches!(
             self,
-            Self::NotInjected { .. } | Self::SelectorContradiction { .. } | Self::NamespaceNotKnown
+            Self::NotInjected { .. }
+                | Self::SelectorContradiction { .. }
+                | Self::NamespaceNotKnown
+                | Self::NeverSchedulable { .. }
         )
     }
 }

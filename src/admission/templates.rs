@@ -14,7 +14,7 @@ use super::review::TemplateKind;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{placement, selector, tolerations, type_label};
+use super::{never_schedulable, placement, selector, tolerations, type_label};
 
 pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: TemplateKind) -> Verdict {
     let review = question.review;
@@ -50,7 +50,8 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         baseline: stored,
         now: question.now,
     };
-    let reasons = judge(&subject);
+    let mut reasons = judge(&subject);
+    reasons.extend(never_schedulable::judge(&subject, review));
     let advice = corrected::fragment(&subject, kind, &reasons);
     let mut verdict = Verdict::refuse(name.clone(), reasons);
     verdict.advice = advice;

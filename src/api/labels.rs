@@ -255,10 +255,10 @@ pub fn node_type_label(workload_type: &str) -> String {
     format!("{NODE_TYPE_DOMAIN}/{workload_type}")
 }
 
-/// The labels that [`is_well_known`] is true for.
+/// Every label whose value is known before a node exists.
 pub fn well_known() -> impl Iterator<Item = &'static str> {
-    let of_aws = AWS_LABELS.iter().filter(|key| **key != EC2NODECLASS);
-    WELL_KNOWN_BEYOND_AWS.iter().chain(of_aws).copied()
+    let all = WELL_KNOWN_BEYOND_AWS.iter().chain(AWS_LABELS).copied();
+    all.filter(|key| is_well_known(key))
 }
 
 /// Whether the label's value is known before a node exists: from the instance type, its offering, the

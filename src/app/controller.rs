@@ -20,6 +20,9 @@ use crate::cluster::events::Events;
 use crate::cluster::lease::{Candidate, Leadership};
 use crate::config::ControllerSettings;
 use crate::controllers;
+use crate::controllers::catalogs::Catalogs;
+use crate::controllers::disruption::DisruptionController;
+use crate::controllers::garbage::GarbageController;
 use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
@@ -40,8 +43,10 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let address = (settings.common.bind_address, settings.common.health_probe_port);
     let probes = TcpListener::bind(address).await;
     let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let config =
+    let mut config =
         kube::Config::infer().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    // Whoever asks tries again, and knows when. A client that did so by itself would keep the refusal of an eviction for minutes.
+    config.default_retry = false;
     let client = Client::try_from(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 
@@ -66,23 +71,35 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         events: events.clone(),
     };
     // Before the caches are filled, of whose changes it is told.
-    let nominations = SharedNominations::default();
-    let provisioning =
-        ProvisioningController::new(context.clone(), Arc::<Ec2<Sdk>>::clone(&ec2), nominations);
-    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
-    let claims = NodeClaimController::new(context, Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
+    let claims =
+        NodeClaimController::new(context.clone(), Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
     supervisor.spawn("node claims", claims.run(leases.leads_karpenters.subscribe()));
-    supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
-    caches.follow(&client, |name, task| supervisor.spawn(name, task));
-    let types = WorkloadTypeController {
-        client: client.clone(),
-        clock: Arc::clone(&clock),
-        workload_types: caches.workload_types.clone(),
-        node_pools: caches.node_pools.clone(),
-        node_claims: caches.node_claims.clone(),
-        namespaces: caches.namespaces.clone(),
-        events: events.clone(),
+    let catalogs = Catalogs::default();
+    let nominations = SharedNominations::default();
+    let provisioning = ProvisioningController::new(
+        context.clone(),
+        Arc::<Ec2<Sdk>>::clone(&ec2),
+        catalogs.clone(),
+        nominations.clone(),
+    );
+    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
+    let nominated_until = Arc::new(move |name: &str| nominations.nominated_until(name));
+    let disruption = DisruptionController { context: context.clone(), nominated_until };
+    supervisor.spawn("disruption", disruption.run(leases.leads_karpenters.subscribe()));
+    let garbage = GarbageController {
+        context: context.clone(),
+        cloud: Arc::<Ec2<Sdk>>::clone(&ec2),
+        cluster_name: cluster.name.clone(),
+        every: settings.garbage_collection_interval,
     };
+    supervisor.spawn("garbage collection", garbage.run(leases.leads_karpenters.subscribe()));
+    supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
+    let types = WorkloadTypeController::new(context.clone(), catalogs.clone());
+    supervisor.spawn(
+        "catalogues",
+        catalogs.keep(Arc::<Ec2<Sdk>>::clone(&ec2), caches.node_classes.clone(), leases.leads.subscribe()),
+    );
+    caches.follow(&client, |name, task| supervisor.spawn(name, task));
     supervisor.spawn("workload types", types.run(leases.leads.subscribe()));
     let pools = NodePoolController {
         client: client.clone(),
@@ -156,10 +173,12 @@ impl Leases {
             leads_karpenters: watch::Sender::new(false),
         };
         let (own, time) = (Arc::clone(&leases.own), Arc::clone(clock));
-        supervisor.spawn("lease", async move { own.stand(|| time.now()).await });
+        let always = watch::Sender::new(true);
+        supervisor.spawn("lease", async move { own.stand(|| time.now(), always.subscribe()).await });
+        // Only who leads Treenail may hold Karpenter's lease: held by another replica it would keep everybody from acting.
         let (leads, karpenters, time) =
             (leases.leads.subscribe(), Arc::clone(&leases.karpenters), Arc::clone(clock));
-        supervisor.spawn("karpenter's lease", stand_while_leading(leads, karpenters, time));
+        supervisor.spawn("karpenter's lease", async move { karpenters.stand(|| time.now(), leads).await });
         let leadership = (leases.own.leadership(), leases.karpenters.leadership());
         supervisor
             .spawn("leadership", keep(leadership, leases.leads.clone(), leases.leads_karpenters.clone()));
@@ -169,19 +188,6 @@ impl Leases {
     async fn resign(&self) {
         self.own.resign().await;
         self.karpenters.resign().await;
-    }
-}
-
-/// Only who leads Treenail may hold Karpenter's lease: held by another replica it would keep everybody from acting.
-async fn stand_while_leading(mut leads: watch::Receiver<bool>, lease: Arc<Candidate>, clock: Arc<dyn Clock>) {
-    // The channel's sender outlives this task: it is kept by the leases.
-    while leads.wait_for(|leads| *leads).await.is_ok() {
-        tokio::select! {
-            // Standing has no state of its own that matters once it is given up.
-            () = lease.stand(|| clock.now()) => {}
-            _ = leads.wait_for(|leads| !*leads) => {}
-        }
-        lease.resign().await;
     }
 }
 

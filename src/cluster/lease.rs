@@ -95,8 +95,9 @@ impl Candidate {
         self.leadership.subscribe()
     }
 
-    /// Stands for election for as long as it is awaited.
-    pub async fn stand(&self, now: impl Fn() -> Timestamp) {
+    /// Stands for election for as long as it is awaited, while `may_lead`. Before, it only watches, so that it need not begin to watch
+    /// when it may; a Lease that it holds when it no longer may is given up.
+    pub async fn stand(&self, now: impl Fn() -> Timestamp, mut may_lead: watch::Receiver<bool>) {
         let mut observation = Observation::default();
         let (mut looked, mut renewed) = (Instant::now(), Instant::now());
         loop {
@@ -107,7 +108,11 @@ impl Candidate {
                 Leadership::Ours => RENEW_DEADLINE.saturating_sub(renewed.elapsed()),
                 Leadership::Nobody | Leadership::Other(_) => RENEW_DEADLINE,
             };
-            let turn = tokio::time::timeout(within, self.turn(&mut observation, passed, now())).await;
+            let turn = tokio::time::timeout(
+                within,
+                self.turn(&mut observation, passed, now(), *may_lead.borrow_and_update()),
+            );
+            let turn = turn.await;
             match turn.unwrap_or_else(|_| Err(timed_out())) {
                 Ok(leadership) => {
                     if leadership == Leadership::Ours {
@@ -122,7 +127,11 @@ impl Candidate {
             if *self.leadership.borrow() == Leadership::Ours && renewed.elapsed() >= RENEW_DEADLINE {
                 self.announce(Leadership::Nobody);
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::select! {
+                // Both arms only wait. The channel's sender outlives this task, or what it said last stands.
+                () = tokio::time::sleep(RETRY) => {}
+                Ok(()) = may_lead.changed() => {}
+            }
         }
     }
 
@@ -132,17 +141,19 @@ impl Candidate {
             return;
         }
         self.announce(Leadership::Nobody);
-        let give_up = async {
-            if let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await
-                && let Some(spec) =
-                    lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
-            {
-                spec.holder_identity = Some(String::new());
-                let _ = self.api.replace(&self.name, &PostParams::default(), &lease).await;
-            }
-        };
         // An API server that does not answer must not hold up the end.
-        let _ = tokio::time::timeout(RETRY, give_up).await;
+        let _ = tokio::time::timeout(RETRY, self.give_up()).await;
+    }
+
+    async fn give_up(&self) -> Result<(), kube::Error> {
+        if let Some(mut lease) = self.api.get_opt(&self.name).await?
+            && let Some(spec) =
+                lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        {
+            spec.holder_identity = Some(String::new());
+            self.api.replace(&self.name, &PostParams::default(), &lease).await?;
+        }
+        Ok(())
     }
 
     async fn turn(
@@ -150,6 +161,7 @@ impl Candidate {
         observation: &mut Observation,
         passed: Duration,
         now: Timestamp,
+        may_lead: bool,
     ) -> Result<Leadership, kube::Error> {
         let found = self.api.get_opt(&self.name).await?;
         let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
@@ -158,7 +170,12 @@ impl Candidate {
         let granted = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         match observation.step(&self.identity, granted.map_or(DURATION, Duration::from_secs)) {
             Step::Follow(holder) => Ok(Leadership::Other(holder)),
-            Step::Take { transition } => self.take(found, transition, now).await,
+            Step::Take { transition } if may_lead => self.take(found, transition, now).await,
+            Step::Take { transition: false } => {
+                self.give_up().await?;
+                Ok(Leadership::Nobody)
+            }
+            Step::Take { transition: true } => Ok(Leadership::Nobody),
         }
     }
 

@@ -8,13 +8,17 @@ use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
 use crate::ports::clock::Clock;
 
+pub mod catalogs;
 pub mod certificate;
+pub mod disruption;
+pub mod garbage;
 pub mod node_claim;
 pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
 mod unhealthy;
 pub mod workload_type;
+mod writes;
 
 /// What controllers of the provisioning half share. Cheap to clone.
 #[derive(Clone)]

@@ -41,8 +41,8 @@ pub struct Machine<'a> {
     pub claim: &'a NodeClaim,
     /// Its Node, if there is exactly one.
     pub node: Option<&'a Node>,
-    /// Every pod on the Node.
-    pub pods: &'a [BoundPod],
+    /// Every pod on the Node. Lent one by one, since nobody keeps the pods of a cluster by their nodes.
+    pub pods: &'a [&'a BoundPod],
     /// Until when pods are expected on the Node that a plan has placed there.
     pub nominated_until: Option<Timestamp>,
 }

@@ -17,14 +17,14 @@ pub const LEAST_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
 /// The first pod, by name, for which the node is still needed.
 #[must_use]
-pub fn needed_for(pods: &[BoundPod]) -> Option<&BoundPod> {
-    pods.iter().filter(|pod| pod.is_reschedulable()).min_by_key(|pod| (&pod.key, &pod.uid))
+pub fn needed_for<'p>(pods: &[&'p BoundPod]) -> Option<&'p BoundPod> {
+    pods.iter().copied().filter(|pod| pod.is_reschedulable()).min_by_key(|pod| (&pod.key, &pod.uid))
 }
 
 /// Since when pods have left the node alone: since the last one came, went or ended, or since it is initialized. Nothing for a node that
 /// is not.
 #[must_use]
-pub fn quiet_since(claim: &NodeClaim, pods: &[BoundPod]) -> Option<Timestamp> {
+pub fn quiet_since(claim: &NodeClaim, pods: &[&BoundPod]) -> Option<Timestamp> {
     let initialized = claim.true_since(INITIALIZED)?;
     let of_pods = pods.iter().filter(|pod| !belongs_to_node(pod)).filter_map(|pod| pod.last_event);
     of_pods.chain(claim.last_pod_event).chain([initialized]).max()

@@ -102,3 +102,6 @@ fn resources(claims: &[&NodeClaim]) -> BTreeMap<String, ApiQuantity> {
     }
     told
 }
+
+#[cfg(test)]
+mod tests;

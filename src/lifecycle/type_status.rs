@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use crate::api::conditions::{Change, Subject};
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
-use crate::model::NodeClaim;
 use crate::model::workload_type::{
     Derivation, Finding, FindingKind, Fleet, LaunchedNode, WorkloadType, derive,
 };
+use crate::model::{NodeClaim, Price};
 
 /// What can be counted about the types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,36 @@ pub struct Counts {
     pub namespaces: BTreeMap<String, i64>,
     /// Nodes by the pool that they were launched from.
     pub nodes: BTreeMap<String, i64>,
+    /// What they cost. Nothing while that is not known yet: then what was published stands.
+    pub costs: Option<Costs>,
+}
+
+/// What nodes cost per hour, by the pool that they were launched from. A pool without nodes costs nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Costs(BTreeMap<String, Option<Price>>);
+
+impl Costs {
+    /// Adds a node, of which nothing stands for a price that is not known: then its pool's is not known either.
+    pub fn add(&mut self, pool: &str, price: Option<Price>) {
+        let total = self.0.entry(pool.to_owned()).or_insert(Some(Price::ZERO));
+        *total = total.zip(price).map(|(total, price)| total + price);
+    }
+
+    fn of(&self, pool: &str) -> Option<Price> {
+        self.0.get(pool).copied().unwrap_or(Some(Price::ZERO))
+    }
+}
+
+/// What is known of how large a pod the type can run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum EnvelopeState {
+    /// The cloud has not answered yet: what was published stands, for the generations that it names.
+    #[default]
+    Awaited,
+    /// It cannot be known now.
+    Unknown,
+    /// This.
+    Known(api::Envelope),
 }
 
 /// The status that the object should have.
@@ -26,6 +56,7 @@ pub fn status(
     object: &api::WorkloadType,
     fleet: &Fleet<'_>,
     counts: &Counts,
+    envelope: &EnvelopeState,
     now: Timestamp,
 ) -> WorkloadTypeStatus {
     let before = object.status.clone().unwrap_or_default();
@@ -37,6 +68,16 @@ pub fn status(
         generation: workload_type.generation,
         created: object.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
     };
+    let cost_of = |pool: &String| match &counts.costs {
+        Some(costs) => costs.of(pool).map(dollars),
+        None => before.pools.iter().find(|known| known.name == *pool)?.hourly_cost.clone(),
+    };
+    let hourly_cost = match &counts.costs {
+        Some(costs) => {
+            workload_type.pools.iter().map(|pool| costs.of(pool)).sum::<Option<Price>>().map(dollars)
+        }
+        None => before.hourly_cost.clone(),
+    };
     let status = WorkloadTypeStatus {
         observed_generation: Some(workload_type.generation),
         conditions: api::CONDITIONS.merge(subject, &conditions(&derivation), now),
@@ -45,8 +86,18 @@ pub fn status(
         pools: workload_type
             .pools
             .iter()
-            .map(|pool| pool_status(pool, &derivation.findings, nodes_of(pool)))
+            .map(|pool| PoolStatus {
+                nodes: Some(nodes_of(pool)),
+                hourly_cost: cost_of(pool),
+                ..pool_status(pool, &derivation.findings)
+            })
             .collect(),
+        hourly_cost,
+        envelope: match envelope {
+            EnvelopeState::Awaited => before.envelope.clone(),
+            EnvelopeState::Unknown => None,
+            EnvelopeState::Known(envelope) => Some(envelope.clone()),
+        },
         ..before
     };
     derivation.publish(status)
@@ -79,7 +130,7 @@ fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -
     std::iter::once(first).chain(others).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn pool_status(pool: &str, findings: &[Finding], nodes: i64) -> PoolStatus {
+fn pool_status(pool: &str, findings: &[Finding]) -> PoolStatus {
     let object = format!("NodePool {pool}");
     let unusable = |finding: &&Finding| {
         matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable)
@@ -90,7 +141,18 @@ fn pool_status(pool: &str, findings: &[Finding], nodes: i64) -> PoolStatus {
         name: pool.to_owned(),
         ready: problems.is_empty(),
         message: problems.join("; "),
-        nodes: Some(nodes),
+        nodes: None,
         hourly_cost: None,
     }
 }
+
+/// `0.1785`: dollars to a hundredth of a cent, as prices are listed.
+fn dollars(price: Price) -> String {
+    const NANOS_PER_UNIT: u64 = 100_000;
+    const UNITS_PER_DOLLAR: u64 = 10_000;
+    let units = price.nanos().saturating_add(NANOS_PER_UNIT / 2) / NANOS_PER_UNIT;
+    format!("{}.{:04}", units / UNITS_PER_DOLLAR, units % UNITS_PER_DOLLAR)
+}
+
+#[cfg(test)]
+mod tests;

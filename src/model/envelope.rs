@@ -4,11 +4,11 @@
 //! instance type. It says no only where that is certain: labels and resources that it does not know about are not judged. How it is
 //! computed is [`crate::scheduling`]'s business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     label,
-    pod::{NodeAlternative, Pod},
+    pod::{NodeAlternative, Pod, UnusableTerm},
     reason::Reason,
     requirement::Requirement,
     resources::{InvalidAmount, ResourceList},
@@ -18,8 +18,8 @@ use crate::api::{labels, workload_type as api};
 #[cfg(test)]
 mod tests;
 
-/// What the nodes of a workload type leave for pods: no vector is exceeded in everything by another of the same pool, architecture and
-/// zones.
+/// What the nodes of a workload type leave for pods: no vector is exceeded in everything by another of the same pool and architecture that
+/// can be wherever it can be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
     /// The vectors, in the order of pool, architecture, zones and instance type.
@@ -86,12 +86,72 @@ impl EnvelopeVector {
     }
 }
 
+/// The objects that an envelope is computed from, by kind and name, each in its generation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Generations(BTreeMap<(&'static str, String), i64>);
+
+impl Generations {
+    /// Notes a WorkloadType.
+    pub fn note_workload_type(&mut self, name: &str, generation: i64) {
+        self.0.insert(("WorkloadType", name.to_owned()), generation);
+    }
+
+    /// Notes a NodePool.
+    pub fn note_node_pool(&mut self, name: &str, generation: i64) {
+        self.0.insert(("NodePool", name.to_owned()), generation);
+    }
+
+    /// Notes an EC2NodeClass.
+    pub fn note_node_class(&mut self, name: &str, generation: i64) {
+        self.0.insert(("EC2NodeClass", name.to_owned()), generation);
+    }
+
+    /// Whether a published envelope was computed from all of these, in these generations.
+    #[must_use]
+    pub fn are_those_of(&self, published: &api::Envelope) -> bool {
+        self.0.iter().all(|((kind, name), generation)| {
+            published.generations.iter().any(|object| {
+                object.kind == *kind && object.name == *name && object.generation == *generation
+            })
+        })
+    }
+
+    /// What a WorkloadType's status says of them.
+    #[must_use]
+    pub fn to_api(&self) -> Vec<api::ObservedObject> {
+        let object = |((kind, name), generation): (&(&'static str, String), &i64)| api::ObservedObject {
+            kind: (*kind).to_owned(),
+            name: name.clone(),
+            generation: *generation,
+        };
+        self.0.iter().map(object).collect()
+    }
+}
+
 impl Envelope {
+    /// Reads a published envelope; every amount that is no quantity is reported.
+    pub fn from_api(published: &api::Envelope) -> Result<Self, Vec<InvalidAmount>> {
+        let vectors = published.vectors.iter().map(EnvelopeVector::from_api);
+        Ok(Self { vectors: vectors.collect::<Result<_, _>>()? })
+    }
+
+    /// The envelope as a WorkloadType's status has it.
+    #[must_use]
+    pub fn to_api(&self, generations: &Generations) -> api::Envelope {
+        api::Envelope {
+            generations: generations.to_api(),
+            vectors: self.vectors.iter().map(EnvelopeVector::to_api).collect(),
+        }
+    }
+
     /// Why the pod can never run on a node of the type; nothing, if it may, or if that cannot be told.
     #[must_use]
     pub fn refusal(&self, pod: &Pod) -> Option<Reason> {
-        if self.vectors.is_empty() || pod.alternatives.is_empty() {
+        if self.vectors.is_empty() {
             return None;
+        }
+        if pod.alternatives.is_empty() {
+            return unusable(pod);
         }
         let meets = |vector: &&EnvelopeVector| {
             pod.alternatives.iter().any(|alternative| vector.obstacle(alternative).is_none())
@@ -113,4 +173,14 @@ impl Envelope {
         let existing = Requirement::one_of(incoming.key(), values);
         Some(Reason::RequirementConflict { incoming: incoming.clone(), existing })
     }
+}
+
+/// Why no node at all can meet what the pod asks of labels. A term that cannot be read may come to mean something.
+fn unusable(pod: &Pod) -> Option<Reason> {
+    let is_certain = |problem: &UnusableTerm| match problem {
+        UnusableTerm::Empty | UnusableTerm::Contradiction { .. } => true,
+        UnusableTerm::Invalid(_) | UnusableTerm::UnknownField { .. } => false,
+    };
+    let is_never = pod.unusable_terms.iter().all(|(_, problem)| is_certain(problem));
+    is_never.then(|| Reason::NodeAffinityUnusable { terms: pod.unusable_terms.clone() })
 }

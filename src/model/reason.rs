@@ -206,6 +206,18 @@ impl Reason {
         closest.map(|(name, shortages)| Self::ResourcesDoNotFit { closest: name.to_owned(), shortages })
     }
 
+    /// What is wrong, without the field and without advice.
+    #[must_use]
+    pub fn problem(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write_problem(f))
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn advice(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write_advice(f))
+    }
+
     fn write_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TaintNotTolerated { taint } => write!(f, "the taint {taint} is not tolerated"),

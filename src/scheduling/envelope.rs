@@ -38,9 +38,17 @@ pub fn envelope(problem: &Problem, workload_type: &str) -> Option<Envelope> {
         vectors.extend(launchable(problem, pool));
     }
     let is_used = |pool: &str| workload_type.pools.iter().any(|preference| preference.pool == pool);
-    vectors.extend(
-        problem.nodes.iter().filter_map(|node| of_node(problem, node)).filter(|vector| is_used(&vector.pool)),
-    );
+    // What only something on a node brings there is not known of nodes that are yet to be launched, and so is not judged.
+    let known: BTreeSet<String> = {
+        let names = vectors.iter().flat_map(|vector| vector.allocatable.iter().map(|(name, _)| name));
+        names.map(str::to_owned).collect()
+    };
+    let nodes = problem.nodes.iter().filter(|node| !node.allocatable.is_empty());
+    let nodes = nodes.filter_map(|node| of_node(problem, node)).filter(|vector| is_used(&vector.pool));
+    vectors.extend(nodes.map(|vector| EnvelopeVector {
+        allocatable: vector.allocatable.iter().filter(|(name, _)| known.contains(*name)).collect(),
+        ..vector
+    }));
     Some(Envelope { vectors: largest(vectors) })
 }
 
@@ -98,7 +106,7 @@ fn of_node(problem: &Problem, node: &ExistingNode) -> Option<EnvelopeVector> {
     })
 }
 
-/// The vectors that no other of the same pool, architecture and zones exceeds in everything, in order.
+/// The vectors that no other of the same pool and architecture exceeds in everything wherever they can be, in order.
 fn largest(mut vectors: Vec<EnvelopeVector>) -> Vec<EnvelopeVector> {
     vectors.retain(|vector| vector.allocatable.iter().all(|(_, amount)| !amount.is_negative()));
     vectors.sort_by(|a, b| {
@@ -109,13 +117,16 @@ fn largest(mut vectors: Vec<EnvelopeVector>) -> Vec<EnvelopeVector> {
             &b.instance_type,
         ))
     });
-    let alike = |a: &EnvelopeVector, b: &EnvelopeVector| {
-        (&a.pool, &a.architecture, &a.zones) == (&b.pool, &b.architecture, &b.zones)
+    // So a node in one zone is not listed beside the type that it is of, and the envelope stays as nodes come and go.
+    let is_wherever = |a: &EnvelopeVector, b: &EnvelopeVector| {
+        (&a.pool, &a.architecture) == (&b.pool, &b.architecture)
+            && (a.zones.is_empty() || (!b.zones.is_empty() && b.zones.is_subset(&a.zones)))
     };
     let mut kept: Vec<EnvelopeVector> = Vec::new();
     for vector in vectors {
-        let exceeds =
-            |a: &EnvelopeVector, b: &EnvelopeVector| alike(a, b) && b.allocatable.fits_in(&a.allocatable);
+        let exceeds = |a: &EnvelopeVector, b: &EnvelopeVector| {
+            is_wherever(a, b) && b.allocatable.fits_in(&a.allocatable)
+        };
         if !kept.iter().any(|other| exceeds(other, &vector)) {
             kept.retain(|other| !exceeds(&vector, other));
             kept.push(vector);

@@ -5,8 +5,10 @@ mod architecture;
 mod attacks;
 mod crds;
 mod demo;
+mod disruption;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
+mod envelope;
 mod karpenter_workloads;
 mod legitimate;
 mod manifests;

@@ -1,6 +1,8 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::Requirement;
+use crate::model::testing::resource_list;
 
 fn toleration(text: &str) -> Toleration<'static> {
     let part = |name: &str| {
@@ -101,7 +103,29 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
         Some(Reason::TypeNotAllowed { .. }) => {
             vec![Reason::TypeLabelChanged { old: None, new: some("monitoring") }]
         }
-        Some(Reason::TypeLabelChanged { .. }) => {
+        Some(Reason::TypeLabelChanged { .. }) => ["", "spec.template."]
+            .map(|path| Reason::NeverSchedulable {
+                path: owned(path),
+                workload_type: owned("application"),
+                why: model::Reason::ResourcesDoNotFit {
+                    closest: owned("c7i.xlarge"),
+                    shortages: resource_list("memory=6485Mi").shortages(&resource_list("memory=6484Mi")),
+                },
+            })
+            .into_iter()
+            .chain([Reason::NeverSchedulable {
+                path: owned("spec.template."),
+                workload_type: owned("application"),
+                why: model::Reason::RequirementConflict {
+                    incoming: Requirement::one_of("topology.kubernetes.io/zone", ["us-east-1f"]),
+                    existing: Requirement::one_of(
+                        "topology.kubernetes.io/zone",
+                        ["us-east-1a", "us-east-1b"],
+                    ),
+                },
+            }])
+            .collect(),
+        Some(Reason::NeverSchedulable { .. }) => {
             vec![Reason::UnknownWorkloadType { workload_type: owned("aplication"), known: known() }]
         }
         Some(Reason::UnknownWorkloadType { .. }) => vec![Reason::UnknownLabelKey {
@@ -162,6 +186,9 @@ fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to
         TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use workload type application only; remove the label, or make it application
         TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type
         TypeLabelChanged: pod shop/web: metadata.labels[treenail.dev/workload-type] would change from absent to "monitoring", and a pod's type never changes; create another pod
+        NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types
+        NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.template.spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types
+        NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: topology.kubernetes.io/zone In [us-east-1f] is asked for, but the nodes have topology.kubernetes.io/zone In [us-east-1a, us-east-1b]; ask for a value that the nodes have, or let the NodePool allow it
         UnknownWorkloadType: pod shop/web: metadata.labels[treenail.dev/workload-type] is "aplication", and there is no such workload type; use one that exists (did you mean application? there are: application, batch, monitoring)
         UnknownLabelKey: pod shop/web: metadata.labels[treenail.dev/workloadtype] is a label that means nothing; use one that exists (did you mean treenail.dev/workload-type? there are: treenail.dev/team, treenail.dev/workload-type)
         InvalidField: pod shop/web: spec.pools[1].name: names the same pool again; remove it

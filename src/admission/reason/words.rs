@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{KnownNames, LISTED, Reason};
+use super::{KnownNames, LISTED, Reason, model};
 use crate::model::taints::{Toleration, TolerationOperator};
 use crate::model::text::Excerpt;
 
 const TYPE_LABEL: &str = crate::api::labels::WORKLOAD_TYPE;
 
 impl Reason {
+    #[expect(clippy::too_many_lines, reason = "one arm for each reason, and there are many")]
     pub(super) fn write_problem(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedObject { problem } => write!(f, "it cannot be read: {}", Excerpt(problem)),
@@ -91,6 +92,14 @@ impl Reason {
                     value(new)
                 )
             }
+            Self::NeverSchedulable { path, workload_type, why } => {
+                write!(
+                    f,
+                    "no node of workload type {} can ever run it: {}",
+                    Excerpt(workload_type),
+                    Within { path, why }
+                )
+            }
             Self::UnknownWorkloadType { workload_type, .. } => write!(
                 f,
                 "metadata.labels[{TYPE_LABEL}] is \"{}\", and there is no such workload type",
@@ -150,6 +159,7 @@ impl Reason {
                 f.write_str("remove the label, or run the pod in a namespace of that workload type")
             }
             Self::TypeLabelChanged { .. } => f.write_str("create another pod"),
+            Self::NeverSchedulable { why, .. } => why.advice().fmt(f),
             Self::UnknownWorkloadType { known, .. } | Self::UnknownLabelKey { known, .. } => {
                 write!(f, "use one that exists{known}")
             }
@@ -195,6 +205,21 @@ fn write_list(f: &mut Formatter<'_>, items: &[String]) -> fmt::Result {
     match items.len().saturating_sub(LISTED) {
         0 => Ok(()),
         more => write!(f, " and {more} more"),
+    }
+}
+
+/// Why a pod gets no node, with the field under the pod's path in its object.
+struct Within<'a> {
+    path: &'a str,
+    why: &'a model::Reason,
+}
+
+impl Display for Within<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.why.field() {
+            write!(f, "{}: ", field.replace("spec.", &format!("{}spec.", self.path)))?;
+        }
+        self.why.problem().fmt(f)
     }
 }
 

@@ -15,7 +15,6 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 pub mod batch;
-mod catalogs;
 pub mod checked;
 pub mod claims;
 pub mod fallback;
@@ -32,7 +31,6 @@ pub mod waiting;
 pub mod world;
 
 use batch::{Batch, Crowd};
-use catalogs::Catalogs;
 use fallback::Shortages;
 use machines::{is_closed, is_leaving};
 use nominations::{Nominations, Progress, SharedNominations};
@@ -40,6 +38,7 @@ use pending::Pending;
 use told::Told;
 
 use super::Context;
+use super::catalogs::Catalogs;
 use crate::api::nodeclaim::INITIALIZED;
 use crate::cluster::caches::KnownClaim;
 use crate::model::KnownPod;
@@ -63,10 +62,16 @@ const UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 pub struct ProvisioningController(Provisioner);
 
 impl ProvisioningController {
-    /// The controller of these caches, which must not be filled yet. Its promises are kept in `nominations`.
+    /// The controller of these caches, which must not be filled yet. Its promises are kept in `nominations`; what the cloud tells of its
+    /// instance types, in `catalogs`.
     #[must_use]
-    pub fn new(context: Context, cloud: Arc<dyn CloudProvider>, nominations: SharedNominations) -> Self {
-        Self(Provisioner::new(context, cloud, nominations))
+    pub fn new(
+        context: Context,
+        cloud: Arc<dyn CloudProvider>,
+        catalogs: Catalogs,
+        nominations: SharedNominations,
+    ) -> Self {
+        Self(Provisioner::new(context, cloud, catalogs, nominations))
     }
 
     /// Launches nodes while `leads` says so and all caches are complete, for as long as it is awaited.
@@ -90,12 +95,11 @@ impl ProvisioningController {
 struct Provisioner {
     context: Context,
     nominations: SharedNominations,
+    cloud: Arc<dyn CloudProvider>,
     catalogs: Catalogs,
     pending: Pending,
     /// Pods that wait.
     pod_changes: watch::Receiver<u64>,
-    /// Node classes.
-    class_changes: watch::Receiver<u64>,
     /// Everything that a plan is made from beside the pods that wait.
     other_changes: Vec<watch::Receiver<u64>>,
     batch: Batch,
@@ -119,15 +123,20 @@ struct Provisioner {
 }
 
 impl Provisioner {
-    fn new(context: Context, cloud: Arc<dyn CloudProvider>, nominations: SharedNominations) -> Self {
+    fn new(
+        context: Context,
+        cloud: Arc<dyn CloudProvider>,
+        catalogs: Catalogs,
+        nominations: SharedNominations,
+    ) -> Self {
         let caches = &context.caches;
         let pending = Pending::of(&caches.pods);
         Self {
             nominations,
-            catalogs: Catalogs::new(cloud),
+            cloud,
+            catalogs,
             pod_changes: pending.changes(),
             pending,
-            class_changes: caches.node_classes.changes(),
             other_changes: vec![
                 caches.nodes.changes(),
                 caches.node_claims.changes(),
@@ -177,11 +186,6 @@ impl Provisioner {
         for changes in &mut self.other_changes {
             self.has_changed |= changes.has_changed().unwrap_or_default();
             changes.mark_unchanged();
-        }
-        if self.class_changes.has_changed().unwrap_or_default() {
-            // The types of a class take seconds to read the first time: not when a pod waits for them.
-            self.class_changes.mark_unchanged();
-            self.types().await;
         }
         self.review();
         let now = self.epoch.elapsed();

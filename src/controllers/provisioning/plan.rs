@@ -10,9 +10,8 @@ use kube::api::PostParams;
 
 use super::checked::{Checked, checked};
 use super::machines::Machine;
-use super::world::{Snapshot, Types, World};
+use super::world::{Snapshot, World};
 use super::{Provisioner, claims, notice, pools};
-use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodeclaim::NodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::cluster::FIELD_MANAGER;
@@ -126,17 +125,10 @@ impl Provisioner {
         self.planned = (Instant::now(), started.elapsed());
     }
 
-    /// The classes, and their instance types.
-    pub(super) async fn types(&mut self) -> (BTreeMap<String, Arc<Ec2NodeClass>>, BTreeMap<String, Types>) {
-        let classes = self.context.caches.node_classes.all().into_iter();
-        let classes = classes.filter_map(|class| Some((class.metadata.name.clone()?, class))).collect();
-        let types = self.catalogs.of(&classes).await;
-        (classes, types)
-    }
-
     async fn world(&mut self) -> World {
         let caches = self.context.caches.clone();
-        let (node_classes, types) = self.types().await;
+        let classes = caches.node_classes.all();
+        self.catalogs.ask_all(&*self.cloud, &classes).await;
         // The pods are read last: what has been bound by now needs no node.
         let mut claims = caches.node_claims.all();
         let known: BTreeSet<&str> = claims.iter().map(|claim| claim.model.object.name.as_str()).collect();
@@ -152,8 +144,11 @@ impl Provisioner {
             nodes: caches.nodes.all(),
             claims,
             node_pools: caches.node_pools.all(),
-            node_classes,
-            types,
+            node_classes: classes
+                .into_iter()
+                .filter_map(|class| Some((class.metadata.name.clone()?, class)))
+                .collect(),
+            types: self.catalogs.all(),
             workload_types: workload_types.map(|read| (read.name.clone(), read)).collect(),
             namespaces: namespaces.iter().filter_map(labels).collect(),
             daemons: caches.daemons.all(),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::world::{Types, World};
+use super::world::World;
 use crate::api::conditions;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::{labels, nodepool};
 use crate::cluster::caches::KnownClaim;
+use crate::controllers::catalogs::ClassTypes;
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::pool_status::class_readiness;
 use crate::model::resources::NODES;
@@ -46,7 +47,10 @@ fn read(object: &nodepool::NodePool, world: &World) -> Pool {
     let class = &object.spec.template.spec.node_class_ref.name;
     let known = world.types.get(class);
     let no_types = || Arc::new(Catalog::new(Vec::new()));
-    let catalog = known.and_then(|types| types.as_ref().ok()).map_or_else(no_types, Arc::clone);
+    let catalog = match known {
+        Some(ClassTypes::Known(types)) => Arc::clone(&types.catalog),
+        Some(ClassTypes::Unknown) | None => no_types(),
+    };
     let class = world.node_classes.get(class).map(|class| &**class);
     let (node_pool, not_ready) = match NodePool::from_api(object) {
         Ok(pool) => {
@@ -68,7 +72,7 @@ fn obstacle(
     object: &nodepool::NodePool,
     pool: &NodePool,
     class: Option<&Ec2NodeClass>,
-    types: Option<&Types>,
+    types: Option<&ClassTypes>,
     world: &World,
 ) -> Option<String> {
     if let Some(foreign) = foreign_class(object) {
@@ -91,9 +95,11 @@ fn obstacle(
         return Some(message);
     }
     match types {
-        Some(Ok(_)) => None,
-        Some(Err(error)) => Some(format!("the instance types are not known: {error}")),
-        None => Some("the instance types are not known yet".to_owned()),
+        Some(ClassTypes::Known(_)) => None,
+        Some(ClassTypes::Unknown) | None => Some(
+            "the cloud has not told its instance types yet; see the controller's log if that lasts"
+                .to_owned(),
+        ),
     }
 }
 

@@ -15,12 +15,12 @@ use super::world::World;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::cluster::caches::{KnownClaim, KnownNode, known_claim, known_node};
+use crate::controllers::catalogs::{ClassTypes, KnownTypes};
 use crate::model::instance_type::{CapacityType, MachineResources, Offering, Overhead};
 use crate::model::testing::nodes::{at, taint};
 use crate::model::testing::resource_list;
 use crate::model::workload_type::WorkloadType;
 use crate::model::{InstanceType, KnownPod, Requirement, Requirements};
-use crate::scheduling::Catalog;
 
 mod carried_out;
 mod claims;
@@ -154,7 +154,7 @@ fn workload_type(name: &str, pools: &[&str]) -> (String, WorkloadType) {
 }
 
 /// `c7i.large` and `c7i.xlarge`, of which only the latter can be bought.
-fn catalog() -> Arc<Catalog> {
+fn types() -> ClassTypes {
     let types = [("c7i.large", 2, false), ("c7i.xlarge", 4, true)].map(|(name, cpu, is_available)| {
         let offering = Offering {
             zone: "us-east-1a".to_owned(),
@@ -180,7 +180,7 @@ fn catalog() -> Arc<Catalog> {
             offerings: vec![offering],
         }
     });
-    Arc::new(Catalog::new(types.into()))
+    ClassTypes::Known(KnownTypes::of(2, types.to_vec().into()))
 }
 
 /// Pool, class and type `application`, and the namespace `shop` that uses it.
@@ -188,7 +188,7 @@ fn world() -> World {
     World {
         node_pools: vec![pool(&json!({}))],
         node_classes: [("default".to_owned(), class(&json!({})))].into(),
-        types: [("default".to_owned(), Ok(catalog()))].into(),
+        types: [("default".to_owned(), types())].into(),
         workload_types: [workload_type("application", &["application"])].into(),
         namespaces: [("shop".to_owned(), typed_as("application"))].into(),
         ..World::default()

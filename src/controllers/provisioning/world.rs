@@ -13,13 +13,11 @@ use super::waiting::{LeftOut, Waiting, waiting};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::{labels, nodepool};
 use crate::cluster::caches::{KnownClaim, KnownNode};
+use crate::controllers::catalogs::ClassTypes;
 use crate::model::label::LabelKeys;
 use crate::model::workload_type::WorkloadType;
 use crate::model::{KnownPod, Pod};
-use crate::scheduling::{self, Catalog, PoolPreference, Problem};
-
-/// The instance types of a class, or why they are not known, in words for people.
-pub type Types = Result<Arc<Catalog>, String>;
+use crate::scheduling::{self, PoolPreference, Problem};
 
 /// What is known of the cluster.
 #[derive(Debug, Default)]
@@ -35,7 +33,7 @@ pub struct World {
     /// The classes, by name.
     pub node_classes: BTreeMap<String, Arc<Ec2NodeClass>>,
     /// The instance types of the classes, by the class's name.
-    pub types: BTreeMap<String, Types>,
+    pub types: BTreeMap<String, ClassTypes>,
     /// The workload types, by name.
     pub workload_types: BTreeMap<String, WorkloadType>,
     /// The labels of the namespaces in which pods wait, by name.

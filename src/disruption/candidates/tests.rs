@@ -34,7 +34,8 @@ fn case() -> Case {
 
 fn judge(case: &Case, now: i64) -> Result<(), Ineligible> {
     let Case { claim, node, pods, nominated_until, pool } = case;
-    let machine = Machine { claim, node: node.as_ref(), pods, nominated_until: *nominated_until };
+    let pods: Vec<_> = pods.iter().collect();
+    let machine = Machine { claim, node: node.as_ref(), pods: &pods, nominated_until: *nominated_until };
     check(&machine, pool.as_ref(), at(now))
 }
 

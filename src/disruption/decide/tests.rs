@@ -52,11 +52,12 @@ fn pools(budgets: &[&str]) -> BTreeMap<String, Pool> {
 }
 
 fn run(fleet: &[Owned], budgets: &[&str], begun: &BTreeSet<String>, now: i64) -> Decision {
-    let machines: Vec<_> = { fleet.iter() }
-        .map(|owned| Machine {
+    let pods: Vec<Vec<&BoundPod>> = fleet.iter().map(|owned| owned.pods.iter().collect()).collect();
+    let machines: Vec<_> = { fleet.iter().zip(&pods) }
+        .map(|(owned, pods)| Machine {
             claim: &owned.claim,
             node: owned.node.as_ref(),
-            pods: &owned.pods,
+            pods,
             nominated_until: None,
         })
         .collect();

@@ -91,6 +91,37 @@ fn what_it_does_not_know_it_does_not_judge() {
 }
 
 #[test]
+fn a_pod_whose_labels_contradict_each_other_never_runs_and_one_that_cannot_be_read_may() {
+    let never = UnusableTerm::Contradiction { key: "team".into() };
+    let unknown = UnusableTerm::UnknownField { field: "metadata.zone".into() };
+    let mut pod = pod("cpu=1", &[]);
+    pod.unusable_terms = vec![(0, never.clone()), (1, UnusableTerm::Empty)];
+    let refusal = envelope().refusal(&pod).unwrap().to_string();
+    assert!(refusal.contains("[0]: its requirements on team contradict each other"), "{refusal}");
+    pod.unusable_terms = vec![(0, never), (1, unknown)];
+    assert_eq!(envelope().refusal(&pod), None);
+}
+
+#[test]
+fn an_envelope_counts_only_for_the_generations_that_it_was_computed_from() {
+    let mut generations = Generations::default();
+    generations.note_workload_type("application", 2);
+    generations.note_node_pool("application", 3);
+    let published = envelope().to_api(&generations);
+    assert_eq!(Envelope::from_api(&published), Ok(envelope()));
+    assert!(generations.are_those_of(&published));
+    for change in [
+        |generations: &mut Generations| generations.note_node_pool("application", 4),
+        |generations: &mut Generations| generations.note_node_pool("spare", 1),
+        |generations: &mut Generations| generations.note_node_class("default", 1),
+    ] {
+        let mut changed = generations.clone();
+        change(&mut changed);
+        assert!(!changed.are_those_of(&published), "{changed:?}");
+    }
+}
+
+#[test]
 fn the_status_keeps_every_vector_as_it_is() {
     for vector in envelope().vectors {
         assert_eq!(EnvelopeVector::from_api(&vector.to_api()), Ok(vector));

@@ -85,6 +85,33 @@ fn nodes_that_are_there_count_whatever_runs_on_them() {
 }
 
 #[test]
+fn a_node_is_listed_only_where_it_holds_more_than_its_type_and_for_what_types_are_known_by() {
+    let nodes = |amounts: &str| {
+        format!(
+            "type s cpu=4 memory=8Gi pods=10; offer a on-demand 0.1; offer b on-demand 0.1
+             workload t p
+             pool p
+             node n {amounts}; labels karpenter.sh/nodepool=p kubernetes.io/arch=amd64 topology.kubernetes.io/zone=a"
+        )
+    };
+    for alike in ["cpu=4 memory=8Gi pods=10", "cpu=4 memory=7Gi pods=10 example.com/device=4", ""] {
+        check(
+            &nodes(alike),
+            &expect![[r#"
+            p amd64 a,b s: 4 cpu, 8Gi memory, 10 pods
+        "#]],
+        );
+    }
+    check(
+        &nodes("cpu=4 memory=8200Mi pods=10"),
+        &expect![[r#"
+            p amd64 a n: 4 cpu, 8200Mi memory, 10 pods
+            p amd64 a,b s: 4 cpu, 8Gi memory, 10 pods
+        "#]],
+    );
+}
+
+#[test]
 fn without_every_pool_and_its_types_nothing_is_said() {
     check(
         "workload t p gone\npool p",

@@ -69,20 +69,42 @@ pub(crate) async fn eventually<K>(api: &Api<K>, name: &str, condition: impl Cond
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let wait = tokio::time::timeout(SOON, await_condition(api.clone(), name, condition)).await;
-    wait.with_context(|| format!("{name}: not within {SOON:?}"))?
+    within(SOON, api, name, condition).await
+}
+
+/// Waits for a condition of an object that takes its time.
+pub(crate) async fn within<K>(
+    limit: Duration,
+    api: &Api<K>,
+    name: &str,
+    condition: impl Condition<K>,
+) -> Result<()>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let wait = tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await;
+    wait.with_context(|| format!("{name}: not within {limit:?}"))?
         .with_context(|| format!("wait for {name}"))?;
     Ok(())
 }
 
 /// Polls until `look` finds something.
-pub(crate) async fn soon<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T> {
-    let deadline = tokio::time::Instant::now() + SOON;
+pub(crate) async fn soon<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    found_within(SOON, what, look).await
+}
+
+/// Polls until `look` finds something that takes its time.
+pub(crate) async fn found_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> Result<T> {
+    let deadline = tokio::time::Instant::now() + limit;
     loop {
         if let Some(found) = look().await {
             return Ok(found);
         }
-        ensure!(tokio::time::Instant::now() < deadline, "{what}: not within {SOON:?}");
+        ensure!(tokio::time::Instant::now() < deadline, "{what}: not within {limit:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -52,7 +52,9 @@ impl World {
         let (treenail, balancer) = (treenail(), Balancer::start().await?);
         treenail.install_crds(&lab).await?;
         treenail.install_roles(&lab).await?;
-        let controller = treenail.start_controller(&lab, &[]).await?;
+        // Nobody waits for minutes here.
+        let flags = ["--garbage-collection-interval=2s"];
+        let controller = treenail.start_controller(&lab, &flags).await?;
         let webhook = treenail.start_webhook(&lab, &balancer, &[]).await?;
         treenail.install_admission(&lab, &balancer).await?;
         webhook.await_ready().await?;
@@ -91,14 +93,13 @@ impl World {
     /// Native policies, and configurations of webhooks, are taken up by the API server a moment after they are written.
     async fn await_policies(&self) -> Result<()> {
         let lab = &self.lab;
-        // The webhook hears of the types by its own watch.
-        let administrators = lab.kubectl(&User::administrator())?;
+        let kubectl = lab.kubectl(&User::administrator())?;
         let labels = json!({ "treenail.dev/workload-type": "application" });
         let probe = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "probe", "labels": labels } });
         let probe = probe.to_string();
         soon("the webhook knows the types", async || {
             let arguments = ["create", "--dry-run=server", "-f", "-"];
-            administrators.run_with_input(&arguments, &probe).await.ok()?.success.then_some(())
+            kubectl.run_with_input(&arguments, &probe).await.ok()?.success.then_some(())
         })
         .await?;
         namespace(lab, "probe", &[("treenail.dev/workload-type", "application")]).await;
@@ -114,7 +115,7 @@ impl World {
         })
         .await?;
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "nobody" }, "target": { "name": "n" } });
-        let (kubectl, binding) = (lab.kubectl(&User::administrator())?, binding.to_string());
+        let binding = binding.to_string();
         soon("the policies judge", async || {
             let arguments = ["create", "--raw", "/api/v1/namespaces/probe/bindings", "-f", "-"];
             let refused = kubectl.run_with_input(&arguments, &binding).await.ok()?;

@@ -43,13 +43,7 @@ fn why_nothing_may_be_launched_is_said_in_words() {
         ("class changed", with_class(json!({ "metadata": { "generation": 3 } }))),
         ("unguarded", unguarded),
         ("no types", World { types: BTreeMap::new(), ..world() }),
-        (
-            "cloud is silent",
-            World {
-                types: [("default".to_owned(), Err("read the instance types: slow down".to_owned()))].into(),
-                ..world()
-            },
-        ),
+        ("cloud is silent", World { types: [("default".to_owned(), ClassTypes::Unknown)].into(), ..world() }),
     ];
     let mut shown = String::new();
     for (name, world) in cases {
@@ -71,8 +65,8 @@ fn why_nothing_may_be_launched_is_said_in_words() {
         class not resolved: EC2NodeClass default is not resolved yet
         class changed: EC2NodeClass default was changed and is not resolved yet
         unguarded: WorkloadType application does not guard taint node-type=application:NoSchedule of NodePool application yet; its status must list the taint first
-        no types: the instance types are not known yet
-        cloud is silent: the instance types are not known: read the instance types: slow down
+        no types: the cloud has not told its instance types yet; see the controller's log if that lasts
+        cloud is silent: the cloud has not told its instance types yet; see the controller's log if that lasts
     "#]].assert_eq(&shown);
 }
 

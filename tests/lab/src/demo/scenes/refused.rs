@@ -67,6 +67,21 @@ spec:
         code: "SelectorContradiction",
     },
     Refusal {
+        what: "a Deployment whose pods no node of their type can ever hold",
+        who: "administrator",
+        manifest: "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: giant, namespace: shop}
+spec:
+  selector: {matchLabels: {app: giant}}
+  template:
+    metadata: {labels: {app: giant}}
+    spec:
+      containers: [{name: app, image: app, resources: {requests: {memory: 1Ti}}}]",
+        code: "NeverSchedulable",
+    },
+    Refusal {
         what: "a namespace of a type that does not exist",
         who: "administrator",
         manifest: "
@@ -104,6 +119,12 @@ subjects: [{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}]
 pub(crate) async fn play(stage: &Stage) -> Result<()> {
     tell::heading("4. What cannot work is refused on the spot");
     stage.kubectl.apply(ALICE).await?;
+    // How large a pod can be is published once the cloud has told its instance types.
+    let waited = stage
+        .kubectl
+        .run(&["wait", "--for=jsonpath={.status.envelope}", "workloadtype/application", "--timeout=30s"])
+        .await?;
+    ensure!(waited.success, "the envelope was not published: {}", waited.stderr.trim());
     for refusal in REFUSALS {
         let user = if refusal.who == "alice" { User::named("alice") } else { User::administrator() };
         let outcome = stage.apply_as(&user, refusal.manifest).await?;

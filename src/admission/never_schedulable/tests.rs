@@ -1,0 +1,164 @@
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::admission::policies::Inventory;
+use crate::admission::testing::{Call, World, inventory, node_pool, owner, show, workload_type};
+
+/// The namespace `shop` of a type that can hold 3920m and 6484Mi in zones a and b; its objects are in these generations.
+fn world(generations: &[(&str, i64)]) -> World {
+    let generation = |kind: &str| generations.iter().find(|(of, _)| *of == kind).map_or(1, |(_, is)| *is);
+    let mut pool = node_pool("application", "node-type=application:NoSchedule");
+    pool.metadata.generation = Some(generation("NodePool"));
+    let mut object = workload_type("application", "application");
+    object.metadata.generation = Some(generation("WorkloadType"));
+    let observed =
+        [("WorkloadType", "application"), ("NodePool", "application"), ("EC2NodeClass", "default")];
+    let observed = observed.map(|(kind, name)| json!({ "kind": kind, "name": name, "generation": 1 }));
+    object.status = serde_json::from_value(json!({ "envelope": {
+        "generations": observed,
+        "vectors": [{
+            "pool": "application", "architecture": "amd64", "zones": ["a", "b"], "instanceType": "c7i.xlarge",
+            "allocatable": { "cpu": "3920m", "memory": "6484Mi", "pods": "58" },
+        }],
+    } }))
+    .unwrap();
+    let mut inventory: Inventory = inventory(&[pool], &[object]);
+    if let 1.. = generation("EC2NodeClass") {
+        inventory.add_node_class(
+            &serde_json::from_value(json!({
+                "metadata": { "name": "default", "generation": generation("EC2NodeClass") },
+                "spec": { "amiSelectorTerms": [], "subnetSelectorTerms": [], "securityGroupSelectorTerms": [] },
+            }))
+            .unwrap(),
+        );
+    }
+    World::of(inventory)
+}
+
+fn requesting(memory: &str) -> Value {
+    json!({ "containers": [{ "name": "app", "resources": { "requests": { "memory": memory } } }] })
+}
+
+fn in_zone(zone: &str) -> Value {
+    json!({ "containers": [], "nodeSelector": { "topology.kubernetes.io/zone": zone } })
+}
+
+#[track_caller]
+fn check(call: &Call, expected: &Expect) {
+    let verdict = world(&[]).send(call).1;
+    expected.assert_eq(&show(&verdict));
+}
+
+#[test]
+fn a_pod_of_exactly_the_envelope_is_admitted_and_a_mebibyte_more_is_not() {
+    for call in [Call::pod("shop", requesting("6484Mi")), Call::deployment("shop", requesting("6484Mi"))] {
+        check(&call, &expect!["admitted"]);
+    }
+    check(
+        &Call::pod("shop", requesting("6485Mi")),
+        &expect![
+            "NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types"
+        ],
+    );
+    check(
+        &Call::template("batch/CronJob", "shop", requesting("6485Mi")),
+        &expect![
+            "NeverSchedulable: cronjob shop/web: no node of workload type application can ever run it: spec.jobTemplate.spec.template.spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types"
+        ],
+    );
+}
+
+#[test]
+fn labels_that_no_pool_of_the_type_can_give_are_refused() {
+    check(&Call::deployment("shop", in_zone("b")), &expect!["admitted"]);
+    check(
+        &Call::deployment("shop", in_zone("f")),
+        &expect![
+            "NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: topology.kubernetes.io/zone In [f] is asked for, but the nodes have topology.kubernetes.io/zone In [a, b]; ask for a value that the nodes have, or let the NodePool allow it"
+        ],
+    );
+    let zone = |zone: &str| json!({ "matchExpressions": [{ "key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone] }] });
+    let required = |terms: Value| json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } });
+    let mut spec = in_zone("a");
+    spec["affinity"] = required(json!([zone("a"), zone("b")]));
+    check(&Call::deployment("shop", spec.clone()), &expect!["admitted"]);
+    spec["affinity"] = required(json!([zone("b")]));
+    check(
+        &Call::deployment("shop", spec.clone()),
+        &expect![
+            "NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: no term can match any node ([0]: its requirements on topology.kubernetes.io/zone contradict each other or those of the node selector); correct one of them, or remove the affinity"
+        ],
+    );
+    // A term that only a newer API server understands is not ours to judge.
+    spec["affinity"] =
+        required(json!([{ "matchExpressions": [{ "key": "team", "operator": "StartsWith" }] }]));
+    check(&Call::deployment("shop", spec), &expect!["admitted"]);
+}
+
+#[test]
+fn only_what_a_person_writes_is_refused() {
+    let large = || requesting("1Ti");
+    let refused = [
+        Call::pod("shop", large()),
+        // An owner that manages nothing makes nothing anew.
+        Call::pod("shop", large()).with(
+            "/metadata/ownerReferences",
+            json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "1" }]),
+        ),
+        Call::deployment("shop", large()),
+        Call::template("apps/ReplicaSet", "shop", large()),
+    ];
+    let admitted = [
+        Call::pod("shop", large())
+            .with("/metadata/ownerReferences", json!([owner("apps/v1", "ReplicaSet", "web")])),
+        Call::template("apps/ReplicaSet", "shop", large())
+            .with("/metadata/ownerReferences", json!([owner("apps/v1", "Deployment", "web")])),
+        Call::daemon_pod("shop", large()),
+        Call::template("apps/DaemonSet", "shop", large()),
+        Call::pod("plain", large()),
+        Call::deployment("plain", large()),
+        Call::deployment("kube-system", large()),
+    ];
+    let cases = refused.map(|call| (call, "NeverSchedulable")).into_iter();
+    for (call, expected) in cases.chain(admitted.map(|call| (call, "admitted"))) {
+        assert_eq!(world(&[]).outcome(&call), expected, "{call:?}");
+    }
+}
+
+#[test]
+fn nothing_is_refused_by_an_envelope_of_other_generations_or_by_none() {
+    let call = Call::deployment("shop", requesting("1Ti"));
+    assert_eq!(world(&[]).outcome(&call), "NeverSchedulable");
+    for outdated in [[("WorkloadType", 2)], [("NodePool", 2)], [("EC2NodeClass", 2)], [("EC2NodeClass", 0)]] {
+        assert_eq!(world(&outdated).outcome(&call), "admitted", "{outdated:?}");
+    }
+    assert_eq!(World::new().outcome(&call), "admitted");
+}
+
+#[test]
+fn on_an_update_only_a_change_of_what_is_asked_for_counts() {
+    let large = Call::deployment("shop", requesting("1Ti"));
+    let memory = "/spec/template/spec/containers/0/resources/requests/memory";
+    let zone = "/spec/template/spec/nodeSelector";
+    let cases = [
+        (large.clone().update("/spec/replicas", json!(3)), "admitted"),
+        (large.clone().update("/spec/template/metadata/labels/app", json!("shop")), "admitted"),
+        (large.clone().update(memory, json!("1024Gi")), "admitted"),
+        (large.clone().update(memory, json!("2Ti")), "NeverSchedulable"),
+        (large.update(zone, json!({ "topology.kubernetes.io/zone": "f" })), "NeverSchedulable"),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(world(&[]).outcome(&call), expected, "{call:?}");
+    }
+    let gated =
+        Call::pod("shop", requesting("1Ti")).with("/spec/schedulingGates", json!([{ "name": "wait" }]));
+    let created = world(&[]).send(&gated);
+    assert!(!created.1.is_allowed(), "a gate does not make it fit");
+    let released = gated.update("/spec/schedulingGates", json!([]));
+    assert_eq!(world(&[]).outcome(&released), "NotInjected NeverSchedulable");
+}
+
+#[test]
+fn what_cannot_be_read_is_left_to_the_api_server() {
+    assert_eq!(world(&[]).outcome(&Call::deployment("shop", requesting("much"))), "admitted");
+}

@@ -1,0 +1,197 @@
+//! The instance types of every node class: asked of the cloud, and indexed once for all who plan with them.
+//!
+//! Nobody waits for the cloud here: what is known is there to be read, and changes are told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use tokio::sync::watch;
+
+use crate::api::conditions::{self, ConditionStatus};
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::cluster::cache::Cache;
+use crate::model::InstanceType;
+use crate::ports::cloud::CloudProvider;
+use crate::scheduling::Catalog;
+
+/// How often the cloud is asked again: prices and capacity change. It answers from memory, if nothing has.
+const ASK_EVERY: Duration = Duration::from_mins(1);
+/// So long the cloud has for an answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is known of the types of a class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClassTypes {
+    /// Nothing can be launched from the class, or the cloud has never been able to say.
+    Unknown,
+    /// These.
+    Known(KnownTypes),
+}
+
+/// The types of a class.
+#[derive(Clone, Debug)]
+pub struct KnownTypes {
+    /// The generation of the class that they were asked for.
+    pub generation: i64,
+    /// The types, indexed. Another list of types is another catalogue.
+    pub catalog: Arc<Catalog>,
+    /// The list that it was made from.
+    types: Arc<[InstanceType]>,
+}
+
+/// What is known of all classes, by name. Cheap to clone, all clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogs(watch::Sender<BTreeMap<String, ClassTypes>>);
+
+impl KnownTypes {
+    /// Indexes the types that the cloud has for a class of this generation.
+    #[must_use]
+    pub fn of(generation: i64, types: Arc<[InstanceType]>) -> Self {
+        Self { generation, catalog: Arc::new(Catalog::new(types.to_vec())), types }
+    }
+}
+
+impl PartialEq for KnownTypes {
+    fn eq(&self, other: &Self) -> bool {
+        self.generation == other.generation && Arc::ptr_eq(&self.catalog, &other.catalog)
+    }
+}
+
+impl Catalogs {
+    /// What is known of all classes; absent are those for which the cloud has not answered for the first time.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, ClassTypes> {
+        self.0.borrow().clone()
+    }
+
+    /// What is known of the class; nothing while the cloud has not answered for the first time.
+    #[must_use]
+    pub fn of(&self, class: &str) -> Option<ClassTypes> {
+        self.0.borrow().get(class).cloned()
+    }
+
+    /// Changes whenever what is known does.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<BTreeMap<String, ClassTypes>> {
+        self.0.subscribe()
+    }
+
+    /// Asks the cloud for all of these classes now: a plan must know what has turned out to be unavailable since. Others are forgotten.
+    pub async fn ask_all(&self, cloud: &dyn CloudProvider, classes: &[Arc<Ec2NodeClass>]) {
+        self.forget_all_but(classes);
+        futures::future::join_all(classes.iter().map(|class| self.ask(cloud, class))).await;
+    }
+
+    /// Keeps them while `leads` says so, for as long as it is awaited.
+    pub async fn keep(
+        self,
+        cloud: Arc<dyn CloudProvider>,
+        classes: Cache<Ec2NodeClass>,
+        mut leads: watch::Receiver<bool>,
+    ) {
+        let mut changes = classes.changes();
+        loop {
+            changes.mark_unchanged();
+            if classes.is_synced() && *leads.borrow_and_update() {
+                self.ask_all(&*cloud, &classes.all()).await;
+            }
+            tokio::select! {
+                // All arms only wait; whatever changed, every class is asked for again.
+                _ = changes.changed() => {}
+                _ = leads.changed() => {}
+                () = tokio::time::sleep(ASK_EVERY) => {}
+            }
+        }
+    }
+
+    fn forget_all_but(&self, classes: &[Arc<Ec2NodeClass>]) {
+        self.0.send_if_modified(|known| {
+            let before = known.len();
+            known.retain(|name, _| classes.iter().any(|class| class.name_any() == *name));
+            known.len() != before
+        });
+    }
+
+    async fn ask(&self, cloud: &dyn CloudProvider, class: &Ec2NodeClass) {
+        let name = class.name_any();
+        if !is_ready(class) {
+            self.know(name, None);
+            return;
+        }
+        let answer = tokio::time::timeout(ANSWERED_WITHIN, cloud.instance_types(class)).await;
+        let error = match answer {
+            Ok(Ok(types)) => {
+                let generation = class.metadata.generation.unwrap_or_default();
+                return self.know(name, Some((generation, types)));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::warn!(
+            node_class = name,
+            error,
+            "the cloud does not say its instance types; what was known still stands"
+        );
+        if self.of(&name).is_none() {
+            self.know(name, None);
+        }
+    }
+
+    fn know(&self, class: String, found: Option<(i64, Arc<[InstanceType]>)>) {
+        let before = self.of(&class);
+        let now = match (&before, found) {
+            (Some(ClassTypes::Unknown), None) => return,
+            (_, None) => ClassTypes::Unknown,
+            (Some(ClassTypes::Known(known)), Some((generation, types)))
+                if Arc::ptr_eq(&known.types, &types) =>
+            {
+                if known.generation == generation {
+                    return;
+                }
+                ClassTypes::Known(KnownTypes { generation, ..known.clone() })
+            }
+            (_, Some((generation, types))) => ClassTypes::Known(KnownTypes::of(generation, types)),
+        };
+        self.0.send_modify(|known| drop(known.insert(class, now)));
+    }
+}
+
+/// Whether nodes can be launched from the class as it is written now.
+fn is_ready(class: &Ec2NodeClass) -> bool {
+    let status = class.status.as_ref();
+    let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));
+    ready.is_some_and(|ready| {
+        ready.status == ConditionStatus::True && ready.observed_generation == class.metadata.generation
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_is_made_once_for_each_list_of_types() {
+        let catalogs = Catalogs::default();
+        let mut changes = catalogs.changes();
+        let mut catalog = |generation, types: Option<&Arc<[InstanceType]>>| {
+            changes.mark_unchanged();
+            catalogs.know("default".to_owned(), types.map(|types| (generation, Arc::clone(types))));
+            let known = match catalogs.of("default") {
+                Some(ClassTypes::Known(known)) => Some((known.generation, known.catalog)),
+                Some(ClassTypes::Unknown) | None => None,
+            };
+            (known, changes.has_changed().unwrap())
+        };
+        let (first, second): (Arc<[InstanceType]>, Arc<[InstanceType]>) = (Arc::new([]), Arc::new([]));
+        assert!(matches!(catalog(1, None), (None, true)));
+        assert!(matches!(catalog(1, None), (None, false)));
+        let (Some((_, made)), true) = catalog(1, Some(&first)) else { panic!() };
+        let (Some((1, same)), false) = catalog(1, Some(&first)) else { panic!() };
+        let (Some((2, newer)), true) = catalog(2, Some(&first)) else { panic!() };
+        assert!(Arc::ptr_eq(&made, &same) && Arc::ptr_eq(&made, &newer));
+        let (Some((2, other)), true) = catalog(2, Some(&second)) else { panic!() };
+        assert!(!Arc::ptr_eq(&made, &other));
+    }
+}

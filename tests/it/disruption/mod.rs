@@ -1,0 +1,173 @@
+//! Nodes go: when nothing needs them, when somebody asks for it, and when their instances are gone. Claims are made by hand here.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams, PostParams};
+use serde_json::{Value, json};
+use treenail::api::conditions::is_true;
+use treenail::api::ec2nodeclass::Ec2NodeClass;
+use treenail::api::nodeclaim::NodeClaim;
+use treenail_lab::User;
+
+use crate::support::cluster::{administrator, apply, eventually, soon, within};
+use crate::support::world::World;
+
+mod budget;
+mod emptiness;
+mod garbage;
+mod history;
+mod termination;
+
+/// How long a node takes at most to go: ten seconds of quiet, five of being marked, and the rest.
+const A_WHILE: Duration = Duration::from_mins(2);
+
+/// The taint of every node here: nobody else's pods are to come.
+fn taint(pool: &str) -> Value {
+    json!({ "key": "example.com/of-test", "value": pool, "effect": "NoSchedule" })
+}
+
+/// Applies a pool of its own for a test. No workload type uses it: who tolerates its taint may use it.
+async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
+    let manifest = json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
+        "spec": {
+            "template": { "spec": {
+                "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
+                "requirements": [{ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] }],
+                "taints": [taint(name)],
+                "expireAfter": "Never",
+            } },
+            "disruption": {
+                "consolidationPolicy": "WhenEmpty", "consolidateAfter": consolidate_after,
+                "budgets": [{ "nodes": nodes }],
+            },
+        },
+    });
+    let outcome = apply(&world.lab, &User::administrator(), &manifest.to_string()).await;
+    assert!(outcome.success, "{}", outcome.stderr);
+}
+
+/// Makes a claim of the pool, as the provisioner would.
+async fn claim(world: &World, pool: &str, name: &str) -> Api<NodeClaim> {
+    let client = administrator(&world.lab).await;
+    let classes: Api<Ec2NodeClass> = Api::all(client.clone());
+    let is_ready = |class: Option<&Ec2NodeClass>| {
+        let status = class.and_then(|class| class.status.as_ref());
+        status.is_some_and(|status| is_true(&status.conditions, "Ready"))
+    };
+    eventually(&classes, "default", is_ready).await.unwrap();
+    let claim: NodeClaim = serde_json::from_value(json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+        "metadata": { "name": name, "labels": { "karpenter.sh/nodepool": pool } },
+        "spec": {
+            "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
+            "requirements": [
+                { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] },
+                { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+            ],
+            "taints": [taint(pool)],
+            "resources": { "requests": { "cpu": "1" } },
+        },
+    }))
+    .unwrap();
+    let claims: Api<NodeClaim> = Api::all(client);
+    claims.create(&PostParams::default(), &claim).await.unwrap();
+    claims
+}
+
+/// A node that is there.
+struct Machine {
+    /// The Node's name.
+    node: String,
+    /// The instance's id.
+    instance: String,
+}
+
+/// Makes a claim of the pool and waits until its node can take pods.
+async fn machine(world: &World, pool: &str, name: &str) -> Machine {
+    let claims = claim(world, pool, name).await;
+    within(A_WHILE, &claims, name, holds("Initialized")).await.unwrap();
+    let status = claims.get(name).await.unwrap().status.unwrap();
+    let instance = status.provider_id.unwrap().rsplit_once('/').unwrap().1.to_owned();
+    Machine { node: status.node_name.unwrap(), instance }
+}
+
+fn holds(condition: &'static str) -> impl Fn(Option<&NodeClaim>) -> bool {
+    move |claim| {
+        let status = claim.and_then(|claim| claim.status.as_ref());
+        status.is_some_and(|status| is_true(&status.conditions, condition))
+    }
+}
+
+fn is_gone<K>(object: Option<&K>) -> bool {
+    object.is_none()
+}
+
+fn is_disrupted(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    taints.into_iter().any(|taint| taint.key == "karpenter.sh/disrupted")
+}
+
+/// The state of an instance by EC2's own account; `terminated` where it is forgotten.
+async fn instance_state(world: &World, id: &str) -> String {
+    let instances = world.lab.ec2().instances().await.unwrap();
+    let found = instances.into_iter().find(|instance| instance.id == id);
+    found.map_or_else(|| "terminated".to_owned(), |instance| instance.state)
+}
+
+/// Asserts that claim, Node and instance are gone.
+async fn assert_nothing_is_left(world: &World, claim: &str, machine: &Machine) {
+    let client = administrator(&world.lab).await;
+    assert!(Api::<NodeClaim>::all(client.clone()).get_opt(claim).await.unwrap().is_none(), "claim {claim}");
+    assert!(
+        Api::<Node>::all(client).get_opt(&machine.node).await.unwrap().is_none(),
+        "node {}",
+        machine.node
+    );
+    assert_eq!(instance_state(world, &machine.instance).await, "terminated", "{}", machine.instance);
+}
+
+/// Creates a pod whose spec has these fields besides.
+async fn run_pod(world: &World, namespace: &str, name: &str, metadata: Value, spec: Value) -> Api<Pod> {
+    let mut pod = json!({
+        "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "app", "image": "app" }] },
+    });
+    for (part, fields) in [("metadata", metadata), ("spec", spec)] {
+        for (key, value) in fields.as_object().unwrap() {
+            pod[part][key] = value.clone();
+        }
+    }
+    let pods: Api<Pod> = Api::namespaced(administrator(&world.lab).await, namespace);
+    // The namespace's service account may not be known everywhere yet.
+    soon("the pod is created", async || {
+        pods.create(&PostParams::default(), &serde_json::from_value(pod.clone()).unwrap()).await.ok()
+    })
+    .await
+    .unwrap();
+    pods
+}
+
+/// Waits for an event about the object, and returns what it says.
+async fn event(world: &World, name: &str, reason: &str) -> String {
+    let events: Api<Event> = Api::namespaced(administrator(&world.lab).await, "default");
+    let is_it = |event: &Event| {
+        let regarding = event.regarding.as_ref().and_then(|object| object.name.as_deref());
+        regarding == Some(name) && event.reason.as_deref() == Some(reason)
+    };
+    let look = async || {
+        let found = events.list(&ListParams::default()).await.ok()?;
+        found.into_iter().find(is_it).map(|event| event.note.unwrap_or_default())
+    };
+    soon(&format!("an event {reason} about {name}"), look).await.unwrap()
+}
+
+/// What puts a pod on a node of the pool, and nowhere else.
+fn on_pool(pool: &str) -> Value {
+    json!({
+        "nodeSelector": { "karpenter.sh/nodepool": pool },
+        "tolerations": [{ "key": "example.com/of-test", "operator": "Equal", "value": pool, "effect": "NoSchedule" }],
+    })
+}
