@@ -23,6 +23,10 @@ help: ## list the targets
 demo: build ## play the demo on a real cluster (KEEP=1 leaves it up)
 	@$(OUTPUT)/lab demo $(if $(KEEP),--keep) $(if $(WITHOUT),--without=$(WITHOUT))
 
+.PHONY: bench-latency
+bench-latency: build ## measure how long a lone pod waits for its launch (PROFILE=release for the shipped build)
+	@$(OUTPUT)/lab latency
+
 .PHONY: test
 test: lab ## run every test, those on the real control plane included
 	cargo test --locked --workspace

@@ -142,6 +142,18 @@ impl Change {
         Self { reason: reason.into(), ..self }
     }
 
+    /// Whether the condition holds.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.status == ConditionStatus::True
+    }
+
+    /// What is said about it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     fn new(
         type_: &'static str,
         status: ConditionStatus,

@@ -27,6 +27,8 @@ use crate::controllers::garbage::GarbageController;
 use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
+use crate::controllers::provisioning::ProvisioningController;
+use crate::controllers::provisioning::nominations::SharedNominations;
 use crate::controllers::workload_type::WorkloadTypeController;
 use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Readiness};
@@ -70,8 +72,17 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let claims =
         NodeClaimController::new(context.clone(), Arc::<Ec2<Sdk>>::clone(&ec2), Arc::clone(&cluster));
     supervisor.spawn("node claims", claims.run(leases.leads_karpenters.subscribe()));
-    // Nothing places pods yet that are still to come.
-    let disruption = DisruptionController { context: context.clone(), nominated_until: Arc::new(|_| None) };
+    let catalogs = Catalogs::default();
+    let nominations = SharedNominations::default();
+    let provisioning = ProvisioningController::new(
+        context.clone(),
+        Arc::<Ec2<Sdk>>::clone(&ec2),
+        catalogs.clone(),
+        nominations.clone(),
+    );
+    supervisor.spawn("provisioning", provisioning.run(leases.leads_karpenters.subscribe()));
+    let nominated_until = Arc::new(move |name: &str| nominations.nominated_until(name));
+    let disruption = DisruptionController { context: context.clone(), nominated_until };
     supervisor.spawn("disruption", disruption.run(leases.leads_karpenters.subscribe()));
     let garbage = GarbageController {
         context: context.clone(),
@@ -81,7 +92,6 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     };
     supervisor.spawn("garbage collection", garbage.run(leases.leads_karpenters.subscribe()));
     supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
-    let catalogs = Catalogs::default();
     let types = WorkloadTypeController::new(context.clone(), catalogs.clone());
     supervisor.spawn(
         "catalogues",
@@ -95,6 +105,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         node_pools: caches.node_pools.clone(),
         node_classes: caches.node_classes.clone(),
         node_claims: caches.node_claims.clone(),
+        events: events.clone(),
     };
     supervisor.spawn("node pools", pools.run(leases.leads_karpenters.subscribe()));
     let classes = NodeClassController {

@@ -9,9 +9,9 @@ use crate::{app, telemetry};
 
 /// Run the provisioning controller.
 ///
-/// Keeps the statuses of WorkloadTypes, NodePools and EC2NodeClasses; it launches no nodes yet. Replicas elect a leader by the
-/// lease treenail-leader-election; pools and classes of karpenter.k8s.aws are acted on only while Karpenter's own lease is held
-/// too, so that a live Karpenter is left alone.
+/// Launches nodes for pods that stay pending, from the NodePools of their workload type, terminates those that are empty, and
+/// keeps the statuses of WorkloadTypes, NodePools and EC2NodeClasses. Replicas elect a leader by the lease treenail-leader-election; pools and
+/// classes of karpenter.k8s.aws are acted on only while Karpenter's own lease is held too, so that a live Karpenter is left alone.
 #[derive(Args, Debug)]
 pub struct Controller {
     #[command(flatten)]

@@ -78,6 +78,12 @@ impl Catalogs {
         self.0.subscribe()
     }
 
+    /// Asks the cloud for all of these classes now: a plan must know what has turned out to be unavailable since. Others are forgotten.
+    pub async fn ask_all(&self, cloud: &dyn CloudProvider, classes: &[Arc<Ec2NodeClass>]) {
+        self.forget_all_but(classes);
+        futures::future::join_all(classes.iter().map(|class| self.ask(cloud, class))).await;
+    }
+
     /// Keeps them while `leads` says so, for as long as it is awaited.
     pub async fn keep(
         self,
@@ -89,9 +95,7 @@ impl Catalogs {
         loop {
             changes.mark_unchanged();
             if classes.is_synced() && *leads.borrow_and_update() {
-                let classes = classes.all();
-                self.forget_all_but(&classes);
-                futures::future::join_all(classes.iter().map(|class| self.ask(&*cloud, class))).await;
+                self.ask_all(&*cloud, &classes.all()).await;
             }
             tokio::select! {
                 // All arms only wait; whatever changed, every class is asked for again.

@@ -17,6 +17,7 @@ pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
 pub mod retries;
+mod unhealthy;
 pub mod workload_type;
 mod writes;
 

@@ -1,4 +1,4 @@
-//! Keeps the status of every NodePool.
+//! Keeps the status of every NodePool, and tells people when nothing can be launched from one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +9,30 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::retries::Retries;
+use super::unhealthy::{self, Bad};
+use crate::api::conditions::ConditionStatus;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
-use crate::api::nodepool::NodePool;
+use crate::api::nodepool::{NODE_CLASS_READY, NodePool, NodePoolStatus, VALIDATION_SUCCEEDED};
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::KnownClaim;
+use crate::cluster::events::Events;
 use crate::cluster::write::apply_status;
 use crate::lifecycle::pool_status::status;
+use crate::model::event::Regarding;
 use crate::ports::clock::Clock;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
+
+const BAD: &[Bad] = &[
+    Bad {
+        condition: VALIDATION_SUCCEEDED,
+        status: ConditionStatus::False,
+        reason: "NodePoolValidationFailed",
+    },
+    Bad { condition: NODE_CLASS_READY, status: ConditionStatus::False, reason: "NodeClassNotReady" },
+];
 
 /// Reads the caches and writes the statuses.
 pub struct NodePoolController {
@@ -33,6 +46,8 @@ pub struct NodePoolController {
     pub node_classes: Cache<Ec2NodeClass>,
     /// The claims that were made from them.
     pub node_claims: Cache<KnownClaim>,
+    /// Tells people.
+    pub events: Events,
 }
 
 impl NodePoolController {
@@ -85,7 +100,17 @@ impl NodePoolController {
             let wait = retries.note(&name, written.is_ok(), Instant::now()).as_secs();
             if let Err(error) = written {
                 tracing::warn!(node_pool = name, %error, "the status could not be written; it is tried again in {wait} s");
+                continue;
             }
+            self.tell(&pool, &wanted);
+        }
+    }
+
+    fn tell(&self, pool: &NodePool, status: &NodePoolStatus) {
+        let regarding = Regarding::NodePool { name: pool.name_any(), uid: pool.uid().unwrap_or_default() };
+        let before = pool.status.as_ref().map(|before| before.conditions.as_slice()).unwrap_or_default();
+        for event in unhealthy::events(&regarding, BAD, before, &status.conditions) {
+            self.events.send(event);
         }
     }
 }

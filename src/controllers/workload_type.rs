@@ -1,5 +1,5 @@
-//! Keeps the status of every WorkloadType (what its pods get, its fence, its findings, and how large a pod it can run), and its rules in
-//! force until nothing of it is left.
+//! Keeps the status of every WorkloadType (what its pods get, its fence, its findings, and how large a pod it can run), tells people about
+//! the findings, and keeps its rules in force until nothing of it is left.
 //!
 //! The fence waits for nobody: what depends on the cloud is put in as far as it is known.
 
@@ -16,17 +16,30 @@ use self::envelopes::{Ingredients, costs, envelopes, is_alike};
 use super::Context;
 use super::catalogs::{Catalogs, ClassTypes};
 use super::retries::Retries;
+use super::unhealthy::{self, Bad};
+use crate::api::conditions::ConditionStatus;
 use crate::api::labels;
-use crate::api::workload_type::{WorkloadType as ApiWorkloadType, WorkloadTypeStatus};
+use crate::api::workload_type::{
+    ISOLATED, POOLS_READY, TAINT_SHARED, VALIDATION_SUCCEEDED, WorkloadType as ApiWorkloadType,
+    WorkloadTypeStatus,
+};
 use crate::cluster::write::{apply_status, within};
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, EnvelopeState, launched, status, stray};
+use crate::model::event::Regarding;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
 
 mod envelopes;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
+
+const BAD: &[Bad] = &[
+    Bad { condition: VALIDATION_SUCCEEDED, status: ConditionStatus::False, reason: "Invalid" },
+    Bad { condition: POOLS_READY, status: ConditionStatus::False, reason: "PoolsNotReady" },
+    Bad { condition: ISOLATED, status: ConditionStatus::False, reason: "NotIsolated" },
+    Bad { condition: TAINT_SHARED, status: ConditionStatus::True, reason: "TaintShared" },
+];
 
 /// Reads the caches and writes the statuses.
 pub struct WorkloadTypeController {
@@ -151,6 +164,7 @@ impl WorkloadTypeController {
         // The status first: once the finalizer is off, there may be no object to write it to.
         if object.status.as_ref() != Some(&wanted) {
             apply_status::<ApiWorkloadType>(&self.context.client, &object.name_any(), &wanted).await?;
+            self.tell(object, &wanted);
         }
         self.take(object, step).await
     }
@@ -183,6 +197,15 @@ impl WorkloadTypeController {
         });
         let strays = strays.filter_map(|node| stray(node, types));
         claims.iter().filter_map(|claim| launched(&claim.model)).chain(strays).collect()
+    }
+
+    fn tell(&self, object: &ApiWorkloadType, status: &WorkloadTypeStatus) {
+        let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+        let before = object.status.as_ref().map(|before| before.conditions.as_slice()).unwrap_or_default();
+        let regarding = Regarding::WorkloadType { name, uid };
+        for event in unhealthy::events(&regarding, BAD, before, &status.conditions) {
+            self.context.events.send(event);
+        }
     }
 
     /// Computes the envelopes anew, if anything has changed that they depend on.

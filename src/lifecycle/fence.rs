@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::api::labels;
-use crate::model::NodeClaim;
 use crate::model::workload_type::{WorkloadType, is_ownable};
+use crate::model::{NodeClaim, Taint};
 
 /// Whether an instance may be launched for a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +26,22 @@ pub enum Gate {
 /// `types` are all of them, with what their statuses say now.
 #[must_use]
 pub fn gate<'t>(claim: &NodeClaim, types: impl IntoIterator<Item = &'t WorkloadType>) -> Gate {
-    let Some(pool) = claim.pool() else { return Gate::Open };
+    match claim.pool() {
+        Some(pool) => gate_of_pool(pool, &claim.taints, types),
+        None => Gate::Open,
+    }
+}
+
+/// Whether an instance with these taints may be launched from a pool; see [`gate`].
+#[must_use]
+pub fn gate_of_pool<'t>(
+    pool: &str,
+    taints: &[Taint],
+    types: impl IntoIterator<Item = &'t WorkloadType>,
+) -> Gate {
     for workload_type in of_pool(pool, types) {
         let guards = |taint: &_| workload_type.recorded.get(taint).is_some_and(|pools| pools.contains(pool));
-        let open = claim.taints.iter().filter(|taint| is_ownable(taint)).find(|taint| !guards(taint));
+        let open = taints.iter().filter(|taint| is_ownable(taint)).find(|taint| !guards(taint));
         if let Some(taint) = open {
             let message = format!(
                 "WorkloadType {} does not guard taint {taint} of NodePool {pool} yet; its status must list the taint first",

@@ -55,7 +55,9 @@ fn validation(pool: &NodePool) -> Change {
     }
 }
 
-fn class_readiness(pool: &NodePool, class: Option<&Ec2NodeClass>) -> Change {
+/// Whether nodes can be launched from the class that the pool names; `class` is that class.
+#[must_use]
+pub fn class_readiness(pool: &NodePool, class: Option<&Ec2NodeClass>) -> Change {
     let name = &pool.spec.template.spec.node_class_ref.name;
     let Some(class) = class else {
         let message = format!(

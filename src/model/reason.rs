@@ -14,7 +14,7 @@ use super::{
     requirements::{Incompatibility, Requirements},
     resources::{ResourceList, Shortage},
     taints::Taint,
-    text::Excerpt,
+    text::{Excerpt, Quote},
 };
 
 #[cfg(test)]
@@ -96,6 +96,20 @@ pub enum Reason {
         /// The pod's workload type, if it has one.
         workload_type: Option<String>,
     },
+    /// The pod's workload type cannot be used as it is written.
+    WorkloadTypeClosed {
+        /// The type.
+        workload_type: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The pod's own label names a workload type that its namespace may not use.
+    WorkloadTypeNotAllowed {
+        /// The type.
+        workload_type: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// An earlier pool of the workload type would do, and has not been without capacity for so long that this one may be used.
     FallbackNotDue {
         /// The earlier pool.
@@ -135,6 +149,8 @@ impl Reason {
             Self::PoolNotReady { .. } => "PoolNotReady",
             Self::PoolMissing => "PoolMissing",
             Self::NoPool { .. } => "NoPool",
+            Self::WorkloadTypeClosed { .. } => "WorkloadTypeClosed",
+            Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
             Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
@@ -158,9 +174,11 @@ impl Reason {
             Self::TooFewValues { .. } | Self::NoInstanceType { .. } => Some(POOL_REQUIREMENTS),
             Self::NotSupportedYet { constraint } => Some(constraint.field()),
             Self::PoolMissing => Some("spec.pools"),
+            Self::WorkloadTypeNotAllowed { .. } => Some("metadata.labels[treenail.dev/workload-type]"),
             Self::NoOffering
             | Self::PoolNotReady { .. }
             | Self::NoPool { .. }
+            | Self::WorkloadTypeClosed { .. }
             | Self::FallbackNotDue { .. }
             | Self::MalformedPod(_)
             | Self::NotProvisionable(_) => None,
@@ -232,7 +250,7 @@ impl Reason {
             Self::HostPortTaken { port } => write!(f, "{port} is taken on the node by another pod"),
             Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
-            Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Excerpt(why)),
+            Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Quote(why)),
             Self::PoolMissing => f.write_str("there is no such NodePool"),
             Self::NoPool { workload_type: Some(name) } => {
                 write!(f, "the workload type {} has no pool, or does not exist", Excerpt(name))
@@ -240,6 +258,15 @@ impl Reason {
             Self::NoPool { workload_type: None } => {
                 f.write_str("every NodePool belongs to a workload type, and the pod has none")
             }
+            Self::WorkloadTypeClosed { workload_type, problem } => {
+                write!(f, "the workload type {} is closed: {}", Excerpt(workload_type), Quote(problem))
+            }
+            Self::WorkloadTypeNotAllowed { workload_type, namespace } => write!(
+                f,
+                "the namespace {} may not use the workload type {}",
+                Excerpt(namespace),
+                Excerpt(workload_type)
+            ),
             Self::FallbackNotDue { pool } => {
                 write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
             }
@@ -284,6 +311,10 @@ impl Reason {
             Self::NoPool { workload_type: None } => f.write_str(
                 "label the namespace with a workload type, or create a NodePool that no type uses",
             ),
+            Self::WorkloadTypeClosed { .. } => f.write_str("correct the WorkloadType; see its conditions"),
+            Self::WorkloadTypeNotAllowed { .. } => {
+                f.write_str("label the namespace with the type, or create the pod without the label")
+            }
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { .. } => {

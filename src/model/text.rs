@@ -6,6 +6,8 @@ use std::fmt::{self, Write as _};
 
 /// The most characters of outside text that one message repeats.
 const LONGEST_EXCERPT: usize = 80;
+/// The most characters of one of our own messages that another repeats.
+const LONGEST_QUOTE: usize = 400;
 
 /// Outside text inside a message: control characters are escaped and everything past 80 characters is cut.
 ///
@@ -15,21 +17,35 @@ pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(LONGEST_EXCERPT) {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        if characters.next().is_some() { f.write_char('…') } else { Ok(()) }
+        write_line(f, self.0, LONGEST_EXCERPT)
     }
+}
+
+/// A message inside another. What it repeats of outside text is short already, so it may be as long as messages are; it stays one line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quote<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quote<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, self.0, LONGEST_QUOTE)
+    }
+}
+
+fn write_line(f: &mut fmt::Formatter<'_>, text: &str, longest: usize) -> fmt::Result {
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(longest) {
+        if character.is_control() {
+            write!(f, "{}", character.escape_default())?;
+        } else {
+            f.write_char(character)?;
+        }
+    }
+    if characters.next().is_some() { f.write_char('…') } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Excerpt;
+    use super::{Excerpt, Quote};
 
     #[test]
     fn short_text_is_shown_as_it_is() {
@@ -46,5 +62,11 @@ mod tests {
         let shown = Excerpt(&"é".repeat(500)).to_string();
         assert_eq!(shown.chars().count(), 81);
         assert!(shown.ends_with("é…"));
+    }
+
+    #[test]
+    fn a_message_inside_another_is_whole_and_one_line() {
+        assert_eq!(Quote(&"a\n".repeat(100)).to_string(), "a\\n".repeat(100));
+        assert_eq!(Quote(&"é".repeat(500)).to_string().chars().count(), 401);
     }
 }

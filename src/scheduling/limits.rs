@@ -3,6 +3,9 @@
 //! A limit is hard. It is charged with the node that is planned at once, and with whatever else the claim may become when its options
 //! are listed; so a launch that falls back to a larger type stays within it. Karpenter charges the largest remaining type from the
 //! start, and stops early where limits are tight.
+//!
+//! Larger options may use half of what the planned nodes leave, and no more: they count until it is known what was launched, and the
+//! pods that come in the meantime must not find the limit reached by what nobody has.
 
 use crate::model::{
     Quantity, ResourceList,
@@ -15,11 +18,13 @@ use crate::model::{
 pub(super) struct Ledger<'p> {
     limits: &'p Limits,
     held: ResourceList,
+    /// What of that is only there for larger options.
+    for_options: ResourceList,
 }
 
 impl<'p> Ledger<'p> {
     pub(super) fn new(limits: &'p Limits, held: &ResourceList) -> Self {
-        Self { limits, held: held.clone() }
+        Self { limits, held: held.clone(), for_options: ResourceList::new() }
     }
 
     /// Whether one more node of this capacity may be launched, or the limits that are in the way.
@@ -42,15 +47,20 @@ impl<'p> Ledger<'p> {
     pub(super) fn widen(&mut self, charged: &mut ResourceList, capacity: &ResourceList) -> bool {
         let mut widened = charged.clone();
         widened.raise_to(capacity);
-        let mut held = self.held.clone();
-        held += &widened;
-        let held = held.minus(charged);
+        let mut for_options = self.for_options.clone();
+        for_options += &widened.minus(charged);
         let limits = self.limits.0.iter().filter(|(name, _)| *name != NODES);
         let grows = |name: &str| widened.amount(name) > charged.amount(name);
-        if limits.into_iter().any(|(name, limit)| grows(name) && held.amount(name) > limit) {
+        let exceeds = |(name, limit): (&str, Quantity)| {
+            let needed = self.held.amount(name) - self.for_options.amount(name);
+            let twice = for_options.amount(name) + for_options.amount(name);
+            grows(name) && needed + twice > limit
+        };
+        if limits.into_iter().any(exceeds) {
             return false;
         }
-        self.held = held;
+        self.held += &widened.minus(charged);
+        self.for_options = for_options;
         *charged = widened;
         true
     }
@@ -79,12 +89,15 @@ mod tests {
 
     #[test]
     fn larger_options_use_what_no_planned_node_needs() {
-        let limits = Limits(list("cpu=12"));
+        let limits = Limits(list("cpu=16"));
         let mut ledger = Ledger::new(&limits, &list(""));
         let (mut first, mut second) = (list("cpu=4 memory=8Gi"), list("cpu=4 memory=8Gi"));
         ledger.charge(&first);
         ledger.charge(&second);
-        assert!(ledger.widen(&mut first, &list("cpu=8 memory=64Gi")), "4 cpu are left");
+        assert!(
+            ledger.widen(&mut first, &list("cpu=8 memory=64Gi")),
+            "8 cpu are left, and half of them may be used"
+        );
         assert!(!ledger.widen(&mut second, &list("cpu=8 memory=16Gi")), "they are taken");
         assert!(ledger.widen(&mut second, &list("cpu=2 memory=64Gi")), "memory has no limit");
         assert!(ledger.widen(&mut first, &list("cpu=6")), "no more than it has been charged with");

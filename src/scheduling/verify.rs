@@ -37,7 +37,7 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Vec<Violation> {
     }
     plan.nominations.iter().for_each(|nomination| check.nomination(nomination, &mut found));
     check.limits(&mut found);
-    plan.unschedulable.iter().for_each(|left_out| check.left_out(left_out, &mut found));
+    check.all_left_out(&mut found);
     found
 }
 
@@ -340,6 +340,23 @@ impl<'a> Check<'a> {
         names.filter(|name| !is_used(name)).map(|name| (name, true)).collect()
     }
 
+    /// Checks every pod that is left out. Of those that ask for the same there may be thousands: what is right for one is right for all.
+    fn all_left_out(&self, found: &mut Vec<Violation>) {
+        let mut right: Vec<&PendingPod> = Vec::new();
+        for left_out in &self.plan.unschedulable {
+            let pending = self.pods.get(&left_out.pod).copied();
+            let is_known = pending.is_some_and(|pending| right.iter().any(|known| ask_alike(known, pending)));
+            if is_known && !left_out.reasons.is_empty() {
+                continue;
+            }
+            let before = found.len();
+            self.left_out(left_out, found);
+            if found.len() == before {
+                right.extend(pending);
+            }
+        }
+    }
+
     fn left_out(&self, left_out: &Unschedulable, found: &mut Vec<Violation>) {
         let Some(pending) = self.pods.get(&left_out.pod) else { return };
         let pod = &pending.pod;
@@ -469,4 +486,13 @@ fn conflicting_port<'p>(
         before.push(port);
     }
     None
+}
+
+/// Whether two pods ask for the same of their nodes.
+fn ask_alike(a: &PendingPod, b: &PendingPod) -> bool {
+    let Pod { requests, alternatives, tolerations, host_ports, unsupported, .. } = &a.pod;
+    let other = &b.pod;
+    a.workload_type == b.workload_type
+        && (requests, alternatives, tolerations) == (&other.requests, &other.alternatives, &other.tolerations)
+        && (host_ports, unsupported) == (&other.host_ports, &other.unsupported)
 }

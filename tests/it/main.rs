@@ -13,6 +13,7 @@ mod karpenter_workloads;
 mod legitimate;
 mod manifests;
 mod node_claim;
+mod provisioning;
 mod support;
 mod type_deletion;
 mod user_data;

@@ -2,39 +2,63 @@
 
 use std::time::Duration;
 
-/// A pod that comes alone is planned for after so long; within a burst, pods follow each other faster than that.
-pub const IDLE: Duration = Duration::from_millis(30);
+/// A pod that comes alone is planned for after so long.
+pub const LONE: Duration = Duration::from_millis(30);
+/// Where more may come, the burst is over after a lull of so long.
+pub const LULL: Duration = Duration::from_millis(80);
 /// A burst is planned for after so long, however long it lasts. Karpenter's `BATCH_MAX_DURATION` is ten seconds.
 pub const LONGEST: Duration = Duration::from_secs(1);
 
 /// Pods that are gathered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Since when, and when the last pod came.
-    window: Option<(Duration, Duration)>,
+pub struct Batch(Option<Window>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    since: Duration,
+    /// When the last pod came.
+    last: Duration,
+    /// Whether one pod was followed by another, or is likely to be.
+    is_burst: bool,
+}
+
+/// The pods that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many there are.
+    pub waiting: usize,
+    /// Whether any of them is new since the last note.
+    pub any_new: bool,
+    /// Whether something made one of them that may be about to make others like it.
+    pub has_maker: bool,
 }
 
 impl Batch {
-    /// Notes at `now` (any clock that does not go back) whether pods wait, and whether any of them is new since the last note.
-    pub fn note(&mut self, now: Duration, any_waits: bool, any_new: bool) {
-        self.window = match self.window {
-            _ if !any_waits => None,
-            Some((since, last)) => Some((since, if any_new { now } else { last })),
-            None => Some((now, now)),
+    /// Notes at `now` (any clock that does not go back) which pods wait.
+    pub fn note(&mut self, now: Duration, crowd: Crowd) {
+        let is_burst = crowd.waiting > 1 || crowd.has_maker;
+        self.0 = match self.0 {
+            _ if crowd.waiting == 0 => None,
+            Some(window) => Some(Window {
+                last: if crowd.any_new { now } else { window.last },
+                is_burst: window.is_burst || is_burst,
+                ..window
+            }),
+            None => Some(Window { since: now, last: now, is_burst }),
         };
     }
 
     /// How long to go on gathering at `now`; nothing while no pod waits.
     #[must_use]
     pub fn remaining(&self, now: Duration) -> Option<Duration> {
-        let (since, last) = self.window?;
-        let due = (last + IDLE).min(since + LONGEST);
+        let Window { since, last, is_burst } = self.0?;
+        let due = (last + if is_burst { LULL } else { LONE }).min(since + LONGEST);
         Some(due.saturating_sub(now))
     }
 
     /// The batch is planned for; the next one begins with the next pod.
     pub fn close(&mut self) {
-        self.window = None;
+        self.0 = None;
     }
 }
 
@@ -46,23 +70,42 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    const fn crowd(waiting: usize, any_new: bool) -> Crowd {
+        Crowd { waiting, any_new, has_maker: false }
+    }
+
     #[test]
-    fn a_lone_pod_is_planned_for_at_once_and_a_burst_as_one() {
+    fn a_lone_pod_is_planned_for_at_once() {
         let mut batch = Batch::default();
         assert_eq!(batch.remaining(ms(0)), None);
-        batch.note(ms(100), true, true);
+        batch.note(ms(100), crowd(1, true));
         assert_eq!(batch.remaining(ms(110)), Some(ms(20)));
-        batch.note(ms(120), true, false);
+        batch.note(ms(120), crowd(1, false));
         assert_eq!(batch.remaining(ms(130)), Some(ms(0)));
-        batch.note(ms(125), true, true);
-        assert_eq!(batch.remaining(ms(130)), Some(ms(25)));
+    }
+
+    #[test]
+    fn a_burst_is_planned_for_as_one_when_it_is_over() {
+        let mut batch = Batch::default();
+        batch.note(ms(100), crowd(1, true));
+        batch.note(ms(120), crowd(2, true));
+        assert_eq!(batch.remaining(ms(130)), Some(ms(70)));
+        batch.note(ms(190), crowd(3, true));
+        batch.note(ms(210), crowd(1, false));
+        assert_eq!(batch.remaining(ms(210)), Some(ms(60)), "it was one, whatever became of its pods");
+        let mut at_once = Batch::default();
+        at_once.note(ms(0), crowd(2, true));
+        assert_eq!(at_once.remaining(ms(0)), Some(LULL));
+        let mut first = Batch::default();
+        first.note(ms(0), Crowd { has_maker: true, ..crowd(1, true) });
+        assert_eq!(first.remaining(ms(0)), Some(LULL), "the first of a Deployment is seldom the last");
     }
 
     #[test]
     fn a_burst_that_does_not_end_is_planned_for_after_the_longest_time() {
         let mut batch = Batch::default();
         for now in (0..=1000).step_by(10) {
-            batch.note(ms(now), true, true);
+            batch.note(ms(now), crowd(2, true));
         }
         assert_eq!(batch.remaining(ms(1000)), Some(ms(0)));
         batch.close();
@@ -72,8 +115,8 @@ mod tests {
     #[test]
     fn pods_that_are_gone_again_are_not_waited_for() {
         let mut batch = Batch::default();
-        batch.note(ms(0), true, true);
-        batch.note(ms(10), false, false);
+        batch.note(ms(0), crowd(1, true));
+        batch.note(ms(10), crowd(0, false));
         assert_eq!(batch.remaining(ms(10)), None);
     }
 }

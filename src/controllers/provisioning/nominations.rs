@@ -1,7 +1,10 @@
 //! Which pods have been promised which node, so that none is launched for twice. In memory; after a restart the plan is made anew, with
 //! the claims that exist as nodes on their way.
+//!
+//! A node is named by its claim, which stays the same from before there is a Node to the end; a Node without a claim by its own name.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,7 +18,7 @@ const STANDS_FOR: SignedDuration = SignedDuration::from_secs(20);
 struct Nomination {
     /// The pod's uid: a pod of the same name that comes later was promised nothing.
     uid: String,
-    /// The node's name, or the claim's while there is no node.
+    /// The claim's name, or the Node's if it has no claim.
     node: String,
     /// Until when; nothing while the node is on its way.
     until: Option<Timestamp>,
@@ -26,7 +29,7 @@ struct Nomination {
 pub struct Nominations(BTreeMap<PodKey, Nomination>);
 
 impl Nominations {
-    /// Promises the pod a place on this node (or claim).
+    /// Promises the pod a place on the node of this claim, or on this Node if it has none.
     pub fn nominate(&mut self, pod: PodKey, uid: &str, node: &str) {
         self.0.insert(pod, Nomination { uid: uid.to_owned(), node: node.to_owned(), until: None });
     }
@@ -35,6 +38,13 @@ impl Nominations {
     #[must_use]
     pub fn of(&self, pod: &PodKey, uid: &str) -> Option<&str> {
         self.0.get(pod).filter(|nomination| nomination.uid == uid).map(|nomination| nomination.node.as_str())
+    }
+
+    /// Until when a pod that was promised a place on this node can be expected there; for ever while the node is on its way.
+    #[must_use]
+    pub fn until(&self, node: &str) -> Option<Timestamp> {
+        let promised = self.0.values().filter(|nomination| nomination.node == node);
+        promised.map(|nomination| nomination.until.unwrap_or(Timestamp::MAX)).max()
     }
 
     /// Drops what no longer counts: pods that do not wait any more, nodes that are gone, and promises that were not kept although
@@ -63,6 +73,34 @@ impl Nominations {
     #[must_use]
     pub fn next_end(&self) -> Option<Timestamp> {
         self.0.values().filter_map(|nomination| nomination.until).min()
+    }
+}
+
+/// The promises of the process, shared between who makes them and who must not take a node away before they are kept. Cheap to clone, all
+/// clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct SharedNominations(Arc<Mutex<Nominations>>);
+
+impl SharedNominations {
+    /// Until when pods are expected on the node of this claim (or on this Node, if it has no claim) that a plan has placed there, and
+    /// that are not bound yet. Nothing if none are. [`Timestamp::MAX`] while the node is on its way; a moment that has passed no longer
+    /// counts.
+    ///
+    /// A restart forgets it: until the next plan, nothing is expected anywhere.
+    #[must_use]
+    pub fn nominated_until(&self, claim: &str) -> Option<Timestamp> {
+        self.with(|nominations| nominations.until(claim))
+    }
+
+    /// The promises as they are now.
+    #[must_use]
+    pub fn now(&self) -> Nominations {
+        self.with(|nominations| nominations.clone())
+    }
+
+    /// Looks at the promises, or changes them.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Nominations) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -97,8 +135,11 @@ mod tests {
         assert_eq!(nominations.of(&pod("a"), "u2"), None, "another pod of the same name");
         nominations.review(|_, _| true, |_| Progress::OnItsWay, at(1000));
         assert_eq!(nominations.next_end(), None);
+        assert_eq!(nominations.until("claim-1"), Some(Timestamp::MAX));
+        assert_eq!(nominations.until("claim-2"), None);
         nominations.review(|_, _| true, |_| Progress::Ready, at(2000));
         assert_eq!(nominations.next_end(), Some(at(2020)));
+        assert_eq!(nominations.until("claim-1"), Some(at(2020)));
         nominations.review(|_, _| true, |_| Progress::Ready, at(2019));
         assert!(nominations.of(&pod("a"), "u1").is_some());
         nominations.review(|_, _| true, |_| Progress::Ready, at(2020));

@@ -72,7 +72,14 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
         }
         Some(Reason::PoolNotReady { .. }) => Reason::PoolMissing,
         Some(Reason::PoolMissing) => Reason::NoPool { workload_type: Some(owned("application")) },
-        Some(Reason::NoPool { .. }) => Reason::FallbackNotDue { pool: owned("application") },
+        Some(Reason::NoPool { .. }) => Reason::WorkloadTypeClosed {
+            workload_type: owned("application"),
+            problem: owned("spec.pools: names no pool; name at least one NodePool"),
+        },
+        Some(Reason::WorkloadTypeClosed { .. }) => {
+            Reason::WorkloadTypeNotAllowed { workload_type: owned("application"), namespace: owned("shop") }
+        }
+        Some(Reason::WorkloadTypeNotAllowed { .. }) => Reason::FallbackNotDue { pool: owned("application") },
         Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
                 key: owned("karpenter.k8s.aws/instance-family"),
@@ -132,6 +139,10 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           spec.pools: there is no such NodePool; create it, or take it out of the workload type
         NoPool
           the workload type application has no pool, or does not exist; add a pool to the workload type
+        WorkloadTypeClosed
+          the workload type application is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType; see its conditions
+        WorkloadTypeNotAllowed
+          metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type application; label the namespace with the type, or create the pod without the label
         FallbackNotDue
           pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
         TooFewValues

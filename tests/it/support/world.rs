@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) balancer: Balancer,
     pub(crate) treenail: Treenail,
     pub(crate) webhook: WebhookReplica,
-    controller: Process,
+    pub(crate) controller: Process,
 }
 
 static WORLD: LazyLock<(Runtime, World)> = LazyLock::new(|| {

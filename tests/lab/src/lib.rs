@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`lab`] puts the parts together; [`control_plane`], [`ec2`] and [`kubelet`] are the parts;
 //! [`shared`], [`users`], [`kubectl`] and [`user_data`] are how a test speaks to them; [`process`], [`scratch`], [`ports`],
-//! [`certificates`], [`parts`] and [`signals`] are what they stand on. [`timeline`] notes when things happen. [`treenail`] runs Treenail beside it all, as a program like
+//! [`certificates`], [`parts`] and [`signals`] are what they stand on. [`timeline`] notes when things happen; [`latency`] measures by it. [`treenail`] runs Treenail beside it all, as a program like
 //! any other, and [`balancer`] stands in for its Service.
 
 pub mod balancer;
@@ -18,6 +18,7 @@ pub mod ec2;
 pub mod kubectl;
 pub mod kubelet;
 pub mod lab;
+pub mod latency;
 pub mod parts;
 pub mod ports;
 pub mod process;

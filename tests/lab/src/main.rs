@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use treenail_lab::signals::EndRequests;
 use treenail_lab::treenail::Treenail;
-use treenail_lab::{Lab, User, demo};
+use treenail_lab::{Lab, User, demo, latency};
 
 /// A real Kubernetes cluster with an EC2 endpoint on this machine, for tests and for the demo.
 ///
@@ -33,13 +33,37 @@ enum Command {
         /// Leave out a part of Treenail: the demo must notice, and name the scene.
         #[arg(long, value_name = "PART")]
         without: Option<demo::Withheld>,
-        /// Treenail's executable; by default the one beside this program.
-        #[arg(long, value_name = "FILE")]
-        treenail: Option<PathBuf>,
-        /// Treenail's manifests.
-        #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests"))]
-        manifests: PathBuf,
+        #[command(flatten)]
+        treenail: Program,
     },
+    /// Measure how long a lone pod waits for its launch, and print every sample.
+    Latency {
+        #[command(flatten)]
+        treenail: Program,
+    },
+}
+
+/// Where Treenail is.
+#[derive(clap::Args)]
+struct Program {
+    /// Treenail's executable; by default the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    treenail: Option<PathBuf>,
+    /// Treenail's manifests.
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests"))]
+    manifests: PathBuf,
+}
+
+impl Program {
+    fn find(self) -> Result<Treenail> {
+        let executable = match self.treenail {
+            Some(executable) => executable,
+            None => {
+                std::env::current_exe().context("find the running executable")?.with_file_name("treenail")
+            }
+        };
+        Ok(Treenail::new(&executable, &self.manifests))
+    }
 }
 
 fn main() -> ExitCode {
@@ -57,16 +81,10 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => up().await,
-        Command::Demo { keep, without, treenail, manifests } => {
-            let executable = match treenail {
-                Some(executable) => executable,
-                None => {
-                    std::env::current_exe().context("find the running executable")?.with_file_name("treenail")
-                }
-            };
-            demo::play(demo::Options { treenail: Treenail::new(&executable, &manifests), keep, without })
-                .await
+        Command::Demo { keep, without, treenail } => {
+            demo::play(demo::Options { treenail: treenail.find()?, keep, without }).await
         }
+        Command::Latency { treenail } => latency::measure(treenail.find()?).await,
     }
 }
 

@@ -4,8 +4,8 @@
 
 mod prices;
 mod scenes;
-mod stage;
-mod tell;
+pub(crate) mod stage;
+pub(crate) mod tell;
 
 use std::time::{Duration, Instant};
 

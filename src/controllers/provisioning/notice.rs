@@ -1,0 +1,82 @@
+//! What people are told about plans: on pods, with Karpenter's reasons, and on pools. Pure.
+
+use super::machines::Machine;
+use crate::model::Event;
+use crate::model::event::{Regarding, Severity};
+use crate::model::pod::PodKey;
+use crate::model::text::Quote;
+use crate::scheduling::PoolReason;
+
+/// The pod was promised a place on this machine.
+#[must_use]
+pub fn nominated(pod: &PodKey, uid: &str, machine: &Machine) -> Event {
+    let claim = machine.claim.as_ref().map(|name| format!("nodeclaim/{name}"));
+    let node = machine.node_name.as_ref().map(|name| format!("node/{name}"));
+    let places: Vec<_> = claim.into_iter().chain(node).collect();
+    Event {
+        regarding: regarding(pod, uid),
+        severity: Severity::Normal,
+        reason: "Nominated",
+        message: format!("Pod should schedule on: {}", places.join(", ")),
+        same_if: machine.key().to_owned(),
+    }
+}
+
+/// The pod gets no node, for these reasons.
+#[must_use]
+pub fn left_out(pod: &PodKey, uid: &str, reasons: &[PoolReason]) -> Event {
+    let message: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+    // Numbers change while nodes come and go; what is in the way does not.
+    let same_if = reasons
+        .iter()
+        .map(|reason| format!("{}={}", reason.pool.as_deref().unwrap_or_default(), reason.reason.code()));
+    failed_scheduling(pod, uid, message.join("\n"), same_if.collect::<Vec<_>>().join(","))
+}
+
+/// The plan for the pod was wrong and was not carried out.
+#[must_use]
+pub fn refused(pod: &PodKey, uid: &str) -> Event {
+    let message = "no node is launched for this pod: the plan for it did not pass its own check, which is a defect of Treenail; please \
+                   report it with the controller's log";
+    failed_scheduling(pod, uid, message.to_owned(), "refused".to_owned())
+}
+
+/// A claim could not be created.
+#[must_use]
+pub fn claim_not_created(pool: &str, uid: &str, error: &str) -> Event {
+    Event {
+        regarding: Regarding::NodePool { name: pool.to_owned(), uid: uid.to_owned() },
+        severity: Severity::Warning,
+        reason: "NodeClaimNotCreated",
+        message: format!("a NodeClaim could not be created, and is tried again: {}", Quote(error)),
+        same_if: error.to_owned(),
+    }
+}
+
+/// No instance type can be bought that the pool allows.
+#[must_use]
+pub fn no_compatible_instance_types(pool: &str, uid: &str) -> Event {
+    Event {
+        regarding: Regarding::NodePool { name: pool.to_owned(), uid: uid.to_owned() },
+        severity: Severity::Warning,
+        reason: "NoCompatibleInstanceTypes",
+        message: "no instance type that meets spec.template.spec.requirements can be bought now; allow more instance types, zones or \
+                  capacity types"
+            .to_owned(),
+        same_if: String::new(),
+    }
+}
+
+fn failed_scheduling(pod: &PodKey, uid: &str, message: String, same_if: String) -> Event {
+    Event {
+        regarding: regarding(pod, uid),
+        severity: Severity::Warning,
+        reason: "FailedScheduling",
+        message,
+        same_if,
+    }
+}
+
+fn regarding(pod: &PodKey, uid: &str) -> Regarding {
+    Regarding::Pod { key: pod.clone(), uid: uid.to_owned() }
+}

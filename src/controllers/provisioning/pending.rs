@@ -1,0 +1,61 @@
+//! Which pods may be waiting, kept as pods change, so that a cluster full of pods is not searched for them at each of its events.
+//!
+//! Only a hint: whether a pod waits is decided from the cache when it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::waiting::is_waiting;
+use crate::cluster::cache::Cache;
+use crate::model::KnownPod;
+use crate::model::pod::PodKey;
+
+/// The pods that may be waiting.
+pub(super) struct Pending {
+    pods: Cache<KnownPod>,
+    keys: Arc<Mutex<BTreeSet<PodKey>>>,
+    revision: watch::Sender<u64>,
+}
+
+impl Pending {
+    /// Follows the pods of this cache, which must not be filled yet.
+    pub(super) fn of(pods: &Cache<KnownPod>) -> Self {
+        let pending = Self { pods: pods.clone(), keys: Arc::default(), revision: watch::Sender::new(0) };
+        let (keys, revision) = (Arc::clone(&pending.keys), pending.revision.clone());
+        pods.observe(move |before, now| {
+            let was = before.is_some_and(|pod| waits(pod).is_some());
+            let key = now.and_then(waits);
+            if let Some(key) = key {
+                keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+            }
+            if was || key.is_some() {
+                revision.send_modify(|revision| *revision += 1);
+            }
+        });
+        pending
+    }
+
+    /// Changes when a pod begins to wait, waits in another way, or ends to.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// The pods that wait, with their UIDs.
+    pub(super) fn waiting(&self) -> BTreeMap<PodKey, String> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = BTreeMap::new();
+        keys.retain(|key| {
+            let pod = self.pods.get(&key.namespace, &key.name);
+            let pod = pod.as_deref().filter(|pod| waits(pod).is_some()).and_then(KnownPod::unbound);
+            waiting.extend(pod.map(|pod| (key.clone(), pod.uid.clone())));
+            pod.is_some()
+        });
+        waiting
+    }
+}
+
+fn waits(pod: &KnownPod) -> Option<&PodKey> {
+    pod.unbound().filter(|pod| is_waiting(pod)).map(|pod| &pod.key)
+}

@@ -1,0 +1,60 @@
+//! When the next pool of a type may be used.
+
+use super::*;
+use crate::controllers::provisioning::fallback::Shortages;
+use crate::model::pod::PodKey;
+use crate::model::{Pod, Reason};
+use crate::scheduling::{PendingPod, Plan, PlannedClaim, PoolReason, Problem, Unschedulable};
+
+fn key() -> PodKey {
+    PodKey { namespace: "shop".to_owned(), name: "web".to_owned() }
+}
+
+fn problem() -> Problem {
+    let pod = Pod { key: key(), ..Pod::default() };
+    let pending = PendingPod { pod, workload_type: Some("application".to_owned()) };
+    Problem { pods: vec![pending], ..Problem::default() }
+}
+
+fn left_out(reason: Reason) -> Plan {
+    let reasons = vec![PoolReason { pool: Some("first".to_owned()), reason }];
+    Plan { unschedulable: vec![Unschedulable { pod: key(), reasons }], ..Plan::default() }
+}
+
+fn launched_from(pool: &str) -> Plan {
+    let claim = PlannedClaim {
+        pool: pool.to_owned(),
+        requirements: Requirements::new(),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+        startup_taints: Vec::new(),
+        requests: resource_list(""),
+        instance_types: Vec::new(),
+        pods: vec![key()],
+    };
+    Plan { claims: vec![claim], ..Plan::default() }
+}
+
+#[test]
+fn a_pool_that_is_short_for_two_minutes_may_be_passed_over_until_it_is_launched_from_again() {
+    let mut shortages = Shortages::default();
+    let may = |shortages: &Shortages, now| shortages.may_fall_back("application", "first", at(now));
+    assert!(!may(&shortages, 1000));
+    shortages.note(&problem(), &left_out(Reason::NoOffering), at(0));
+    shortages.note(&problem(), &left_out(Reason::LimitReached { exceeded: Vec::new() }), at(100));
+    assert!(!may(&shortages, 119));
+    assert!(may(&shortages, 120));
+    assert!(!shortages.may_fall_back("batch", "first", at(120)), "of another type nobody waited");
+    shortages.note(&problem(), &launched_from("second"), at(121));
+    assert!(may(&shortages, 122));
+    shortages.note(&problem(), &launched_from("first"), at(123));
+    assert!(!may(&shortages, 1000));
+}
+
+#[test]
+fn a_pool_that_would_never_do_is_not_short() {
+    let mut shortages = Shortages::default();
+    let never = Reason::TaintNotTolerated { taint: taint("node-type=application:NoSchedule") };
+    shortages.note(&problem(), &left_out(never), at(0));
+    assert!(!shortages.may_fall_back("application", "first", at(1000)));
+}

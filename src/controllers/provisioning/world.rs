@@ -1,0 +1,96 @@
+//! What is known of the cluster when a plan is made, as values. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::fallback::Shortages;
+use super::machines::{Machine, machines};
+use super::nominations::Nominations;
+use super::pools::pools;
+use super::waiting::{LeftOut, Waiting, waiting};
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::{labels, nodepool};
+use crate::cluster::caches::{KnownClaim, KnownNode};
+use crate::controllers::catalogs::ClassTypes;
+use crate::model::label::LabelKeys;
+use crate::model::workload_type::WorkloadType;
+use crate::model::{KnownPod, Pod};
+use crate::scheduling::{self, PoolPreference, Problem};
+
+/// What is known of the cluster.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Pods of all namespaces.
+    pub pods: Vec<Arc<KnownPod>>,
+    /// Nodes.
+    pub nodes: Vec<Arc<KnownNode>>,
+    /// Claims, those included that were created a moment ago.
+    pub claims: Vec<Arc<KnownClaim>>,
+    /// Pools of all classes.
+    pub node_pools: Vec<Arc<nodepool::NodePool>>,
+    /// The classes, by name.
+    pub node_classes: BTreeMap<String, Arc<Ec2NodeClass>>,
+    /// The instance types of the classes, by the class's name.
+    pub types: BTreeMap<String, ClassTypes>,
+    /// The workload types, by name.
+    pub workload_types: BTreeMap<String, WorkloadType>,
+    /// The labels of the namespaces in which pods wait, by name.
+    pub namespaces: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+    /// One pod of each DaemonSet.
+    pub daemons: Vec<Arc<Pod>>,
+    /// Which pods were promised a place.
+    pub nominations: Nominations,
+    /// Which pools have been short, and since when.
+    pub shortages: Shortages,
+}
+
+/// What is to be solved, and what was seen on the way there.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// What is to be solved.
+    pub problem: Problem,
+    /// The machines behind the problem's nodes, by the names that these have.
+    pub machines: BTreeMap<String, Machine>,
+    /// Pods that wait and that nothing may be launched for, each with the reason.
+    pub left_out: Vec<LeftOut>,
+    /// The UIDs of the pods that wait, by their keys.
+    pub uids: BTreeMap<crate::model::pod::PodKey, String>,
+}
+
+impl World {
+    /// The problem that a plan is made for.
+    ///
+    /// Unlike Karpenter's, it has only pods that no earlier plan has found a place for: those are counted on the nodes that they were
+    /// promised. And a pod on a node that is being drained is not planned for before it is evicted: its successor waits like any other.
+    #[must_use]
+    pub fn snapshot(&self, now: Timestamp) -> Snapshot {
+        let Waiting { pods, left_out, uids } = waiting(self);
+        let machines = machines(self);
+        let preference = |workload_type: &WorkloadType, pool: &String| PoolPreference {
+            pool: pool.clone(),
+            may_fall_back: self.shortages.may_fall_back(&workload_type.name, pool, now),
+        };
+        let workload_types = self.workload_types.values().map(|workload_type| scheduling::WorkloadType {
+            name: workload_type.name.clone(),
+            pools: workload_type.pools.iter().map(|pool| preference(workload_type, pool)).collect(),
+        });
+        let problem = Problem {
+            pods,
+            nodes: machines.iter().map(|machine| machine.node.clone()).collect(),
+            pools: pools(self),
+            workload_types: workload_types.collect(),
+            daemons: self.daemons.iter().map(|daemon| Pod::clone(daemon)).collect(),
+            well_known: well_known(),
+        };
+        let machines = machines.into_iter().map(|machine| (machine.node.name.clone(), machine)).collect();
+        Snapshot { problem, machines, left_out, uids }
+    }
+}
+
+/// The labels whose values come with the instance, its class or its pool.
+#[must_use]
+pub fn well_known() -> LabelKeys {
+    labels::well_known().collect()
+}
