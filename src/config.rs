@@ -99,7 +99,7 @@ pub struct ControllerSettings {
     #[arg(long, env = "KARPENTER_LEASE_NAMESPACE", default_value = "kube-system")]
     pub karpenter_lease_namespace: String,
     /// How often instances without a claim, claims without an instance, and Nodes without either are looked for.
-    #[arg(long, env = "GARBAGE_COLLECTION_INTERVAL", default_value = "2m", value_parser = duration, hide = true)]
+    #[arg(long, env = "GARBAGE_COLLECTION_INTERVAL", default_value = "2m", value_parser = interval, hide = true)]
     pub garbage_collection_interval: Duration,
 }
 
@@ -109,8 +109,28 @@ fn host_name() -> String {
     format!("{}-{}", name.trim(), std::process::id())
 }
 
+/// A Go duration of a second at least: whoever does something so often must not do it all the time.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_secs(1) { Err(format!("{text} is less than 1s")) } else { Ok(interval) }
+}
+
 /// A Go duration such as `1m30s`, and not negative.
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = crate::api::duration::parse(text).map_err(|error| error.to_string())?;
     Duration::try_from(parsed).map_err(|_| format!("{text} is negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_duration_of_a_second_at_least() {
+        assert_eq!(interval("2m"), Ok(Duration::from_mins(2)));
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+        for text in ["0s", "999ms", "-1m", "often"] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+    }
 }

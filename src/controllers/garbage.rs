@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::Context;
 use super::writes::{Failure, Writes};
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
+use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::gc::{self, Garbage, Inventory};
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::{Node, NodeClaim, ObjectRef, ProviderId};
@@ -69,11 +70,12 @@ impl GarbageController {
         let instances = self.cloud.list(&self.cluster_name).await?;
         let instances: Vec<_> = instances.iter().map(instance).collect();
         let caches = &self.context.caches;
-        let claims: Vec<NodeClaim> =
-            caches.node_claims.all().iter().map(|claim| claim.model.clone()).collect();
+        let known = caches.node_claims.all();
+        let claims: Vec<NodeClaim> = known.iter().map(|claim| claim.model.clone()).collect();
         let nodes: Vec<Node> = caches.nodes.all().iter().map(|node| node.model.clone()).collect();
         let inventory = Inventory { listed_at, instances: &instances, claims: &claims, nodes: &nodes };
         let mut garbage = gc::collect(&inventory);
+        garbage.retain(|garbage| is_ours(garbage, &known));
         if garbage.iter().any(|garbage| matches!(garbage, Garbage::Instance(_))) {
             let owners = self.owners().await?;
             garbage.retain(|garbage| !matches!(garbage, Garbage::Instance(id) if owners.has(&instances, id)));
@@ -136,6 +138,16 @@ impl GarbageController {
     }
 }
 
+/// Claims of other providers' classes are not: of their instances nothing is known here.
+fn is_ours(garbage: &Garbage, claims: &[Arc<KnownClaim>]) -> bool {
+    match garbage {
+        Garbage::Claim(object) => claims
+            .iter()
+            .any(|claim| claim.model.object == *object && claim.object.spec.node_class_ref.is_ec2()),
+        Garbage::Instance(_) | Garbage::Node(_) | Garbage::DeletedNode(_) => true,
+    }
+}
+
 fn instance(instance: &Instance) -> gc::Instance {
     gc::Instance {
         provider_id: instance.provider_id.clone(),
@@ -188,6 +200,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::caches::known_claim;
+
+    #[test]
+    fn a_claim_of_another_providers_class_is_left_to_that() {
+        for (group, expected) in [("karpenter.k8s.aws", true), ("karpenter.azure.com", false)] {
+            let class = json!({ "group": group, "kind": "EC2NodeClass", "name": "default" });
+            let claim = json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+                "metadata": { "name": "c", "uid": "u", "resourceVersion": "1" },
+                "spec": { "nodeClassRef": class, "requirements": [] },
+            });
+            let claim = Arc::new(known_claim(serde_json::from_value(claim).unwrap()));
+            let garbage = Garbage::Claim(claim.model.object.clone());
+            assert_eq!(is_ours(&garbage, &[claim]), expected, "{group}");
+        }
+    }
 
     #[test]
     fn an_instance_is_a_claims_by_its_id_or_by_the_claims_uid_until_that_knows_its_own() {
