@@ -100,3 +100,87 @@ fn resources(claims: &[&NodeClaim]) -> BTreeMap<String, ApiQuantity> {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::conditions::find;
+
+    fn now() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn pool(requirements: Value) -> NodePool {
+        let class = json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+        serde_json::from_value(json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "p", "generation": 3 },
+            "spec": { "template": { "spec": { "nodeClassRef": class, "requirements": requirements } } },
+        }))
+        .unwrap()
+    }
+
+    fn class(ready: Value, is_deleted: bool) -> Ec2NodeClass {
+        let deleted = is_deleted.then_some("2026-03-01T12:00:00Z");
+        serde_json::from_value(json!({
+            "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass",
+            "metadata": { "name": "default", "generation": 5, "deletionTimestamp": deleted },
+            "spec": { "amiSelectorTerms": [], "subnetSelectorTerms": [], "securityGroupSelectorTerms": [] },
+            "status": { "conditions": ready },
+        }))
+        .unwrap()
+    }
+
+    fn ready(status: &str) -> Value {
+        let at = "2026-03-01T11:00:00Z";
+        json!([{ "type": "Ready", "status": status, "reason": "SubnetsNotFound", "message": "no subnet", "lastTransitionTime": at }])
+    }
+
+    #[test]
+    fn a_pool_is_ready_when_it_can_be_read_and_its_class_is_ready() {
+        let fine = || json!([{ "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] }]);
+        let impossible = json!([{ "key": "kubernetes.io/arch", "operator": "Gt", "values": ["much"] }]);
+        let cases = [
+            (fine(), Some(class(ready("True"), false)), "True", "NodeClassReady"),
+            (fine(), Some(class(ready("False"), false)), "False", "SubnetsNotFound"),
+            (fine(), Some(class(json!([]), false)), "Unknown", "NodeClassReadinessUnknown"),
+            (fine(), Some(class(ready("True"), true)), "False", "NodeClassTerminating"),
+            (fine(), None, "False", "NodeClassNotFound"),
+            (impossible, Some(class(ready("True"), false)), "True", "NodeClassReady"),
+        ];
+        for (requirements, class, expected, reason) in cases {
+            let is_valid = requirements == fine();
+            let status = status(&pool(requirements), class.as_ref(), &[], now());
+            let of_class = find(&status.conditions, api::NODE_CLASS_READY).unwrap();
+            assert_eq!((of_class.status.as_str(), of_class.reason.as_str()), (expected, reason));
+            let ready = find(&status.conditions, conditions::READY).unwrap();
+            assert_eq!(ready.status == ConditionStatus::True, is_valid && expected == "True", "{reason}");
+            assert_eq!(status.node_class_observed_generation, class.map(|_| 5));
+        }
+    }
+
+    #[test]
+    fn resources_are_the_sum_of_what_claims_got_and_never_absent() {
+        let claim = |cpu: &str| -> NodeClaim {
+            let class = json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+            serde_json::from_value(json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": "c" },
+                "spec": { "nodeClassRef": class, "requirements": [] }, "status": { "capacity": { "cpu": cpu } },
+            }))
+            .unwrap()
+        };
+        let (one, other) = (claim("4"), claim("1500m"));
+        let told = |claims: &[&NodeClaim]| {
+            let status = status(&pool(json!([])), None, claims, now());
+            let resources: Vec<_> =
+                status.resources.iter().map(|(name, amount)| format!("{name}={}", amount.0)).collect();
+            (status.nodes, resources.join(" "))
+        };
+        assert_eq!(told(&[]), (0, "cpu=0 ephemeral-storage=0 memory=0 nodes=0 pods=0".to_owned()));
+        assert_eq!(
+            told(&[&one, &other]),
+            (2, "cpu=5500m ephemeral-storage=0 memory=0 nodes=2 pods=0".to_owned())
+        );
+    }
+}

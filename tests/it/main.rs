@@ -8,6 +8,7 @@ mod demo;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
 mod karpenter_workloads;
+mod leadership;
 mod legitimate;
 mod manifests;
 mod support;
