@@ -69,8 +69,9 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     supervisor.spawn("certificate", Arc::clone(&keeper).keep());
 
     let shutdown = Shutdown::default();
+    let notes = caches.notes(Arc::clone(&keeper));
     let checks = caches.checks(keeper, Arc::clone(&policies));
-    let readiness = Readiness::with_notes(checks, caches.notes(), shutdown.clone());
+    let readiness = Readiness::with_notes(checks, notes, shutdown.clone());
     let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
     let tls = Arc::new(serving.tls_settings()?);
     let router = webhook::router(Arc::new(judge), shutdown.clone());
@@ -121,8 +122,9 @@ impl Caches {
     }
 
     /// A broken watch keeps no replica from being ready: docs/adr/0004.
-    fn notes(&self) -> Vec<Check> {
+    fn notes(&self, keeper: Arc<CertificateKeeper>) -> Vec<Check> {
         vec![
+            Box::new(move || keeper.note()),
             self.namespaces.note(),
             self.workload_types.note(),
             self.node_pools.note(),

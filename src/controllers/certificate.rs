@@ -20,11 +20,12 @@ use serde_json::json;
 
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::cache::{Cache, part};
+use crate::cluster::write::within;
 use crate::config::WebhookSettings;
 use crate::ports::clock::Clock;
 use crate::tls::authority::Authority;
 use crate::tls::files::{self, Files};
-use crate::tls::plan::{Seen, Step};
+use crate::tls::plan::{Seen, Step, Stored};
 use crate::tls::serving::Serving;
 
 const CERTIFICATE: &str = "ca.crt";
@@ -43,7 +44,7 @@ pub struct CertificateKeeper {
     settings: WebhookSettings,
     serving: Arc<Serving>,
     clock: Arc<dyn Clock>,
-    authority: Cache<Authority>,
+    authority: Cache<Stored>,
     mutating: Cache<Bundles>,
     validating: Cache<Bundles>,
 }
@@ -103,7 +104,7 @@ impl CertificateKeeper {
                 return std::future::pending().await;
             }
             let scope = only(&self.settings.authority_secret);
-            self.authority.clone().follow(self.secrets(), scope, authority).await;
+            self.authority.clone().follow(self.secrets(), scope, part(stored)).await;
         };
         futures::join!(mutating, validating, authority);
     }
@@ -116,38 +117,73 @@ impl CertificateKeeper {
         }
     }
 
-    /// What keeps API servers from trusting what is served; nothing if they do.
+    /// What keeps API servers from trusting what is served; nothing if they do. A configuration that is not there asks nobody, so it is no
+    /// reason to refuse the calls of the other.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         if self.serving.chain().is_empty() {
-            return Some("there is no certificate yet".to_owned());
+            return Some(self.unreadable().unwrap_or_else(|| "there is no certificate yet".to_owned()));
         }
-        let name = &self.settings.configuration_name;
-        for (cache, kind) in [
-            (&self.mutating, "MutatingWebhookConfiguration"),
-            (&self.validating, "ValidatingWebhookConfiguration"),
-        ] {
-            if cache.all().is_empty() {
-                return Some(format!("there is no {kind} {name}: apply manifests/base"));
-            }
+        if !self.mutating.is_synced() || !self.validating.is_synced() {
+            return Some("the webhook configurations are not listed yet".to_owned());
         }
         let published = self.published();
+        if published.is_empty() {
+            return self.absent();
+        }
         let trusted = self
             .seen(None, &published, None, &self.settings.certificate_names())
             .is_trusted(self.clock.now());
+        let name = &self.settings.configuration_name;
         (!trusted).then(|| {
             format!("the CA bundles in the webhook configurations {name} do not vouch for the certificate")
         })
     }
 
+    /// What a person should mend although calls are answered.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let notes: Vec<_> = [self.absent(), self.unreadable()].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// The configurations that are not there.
+    fn absent(&self) -> Option<String> {
+        let caches = [
+            (&self.mutating, "MutatingWebhookConfiguration"),
+            (&self.validating, "ValidatingWebhookConfiguration"),
+        ];
+        let absent = caches.into_iter().filter(|(cache, _)| cache.is_synced() && cache.all().is_empty());
+        let name = &self.settings.configuration_name;
+        let absent: Vec<_> = absent.map(|(_, kind)| format!("no {kind} {name}")).collect();
+        (!absent.is_empty()).then(|| format!("there is {}: apply manifests/base", absent.join(" and ")))
+    }
+
+    fn unreadable(&self) -> Option<String> {
+        match self.stored()?.as_ref() {
+            Stored::Readable(_) => None,
+            Stored::Unreadable(problem) => {
+                Some(format!("Secret {}: {problem}", self.settings.authority_secret))
+            }
+        }
+    }
+
+    fn stored(&self) -> Option<Arc<Stored>> {
+        self.authority.get(&self.settings.common.system_namespace, &self.settings.authority_secret)
+    }
+
     async fn keep_authority(&self) {
-        let mut published_since = None;
+        let (mut published_since, mut failures) = (None, 0);
         loop {
             // Subscribed before looking, so that no change is missed in between.
             let mut changes = [self.authority.changes(), self.mutating.changes(), self.validating.changes()];
             let all_synced =
                 self.authority.is_synced() && self.mutating.is_synced() && self.validating.is_synced();
-            let wait = if all_synced { self.take_step(&mut published_since).await } else { LOOK_EVERY };
+            let wait = if all_synced {
+                self.take_step(&mut published_since, &mut failures).await
+            } else {
+                LOOK_EVERY
+            };
             let [authority, mutating, validating] = &mut changes;
             tokio::select! {
                 // All arms only wait; what they wait for is looked at again from the start.
@@ -160,21 +196,36 @@ impl CertificateKeeper {
     }
 
     /// Takes the next step and says how long to wait for a change before the one after.
-    async fn take_step(&self, published_since: &mut Option<Timestamp>) -> Duration {
+    async fn take_step(&self, published_since: &mut Option<Timestamp>, failures: &mut u32) -> Duration {
         let now = self.clock.now();
-        let authority =
-            self.authority.get(&self.settings.common.system_namespace, &self.settings.authority_secret);
+        let stored = self.stored();
+        let authority = match stored.as_deref() {
+            Some(Stored::Readable(authority)) => Some(authority),
+            Some(Stored::Unreadable(_)) | None => None,
+        };
         let published = self.published();
-        let is_published = authority.as_ref().is_some_and(|authority| {
+        let is_published = authority.is_some_and(|authority| {
             !published.is_empty() && published.iter().all(|bundle| bundle.trim() == authority.bundle.trim())
         });
         *published_since = if is_published { published_since.or(Some(now)) } else { None };
         let names = self.settings.certificate_names();
-        let step = self.seen(authority.as_deref(), &published, *published_since, &names).step(now);
+        let step = self.seen(stored.as_deref(), &published, *published_since, &names).step(now);
         let taken = match (step, authority) {
             (Step::Rest(due), _) => {
+                if let Some(note) = self.note() {
+                    tracing::warn!(note, "something of the webhook is missing");
+                }
                 let until = due.and_then(|due| Duration::try_from(due.duration_since(now)).ok());
                 return until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+            }
+            (Step::AwaitPerson(problem), _) => {
+                let secret = &self.settings.authority_secret;
+                tracing::warn!(
+                    secret,
+                    problem,
+                    "the certificate authority cannot be used; what is served stays"
+                );
+                return LOOK_EVERY;
             }
             (Step::CreateAuthority, _) => self.create_authority(now).await,
             (Step::Publish, Some(authority)) => self.publish(&authority.bundle).await,
@@ -186,18 +237,32 @@ impl CertificateKeeper {
                         tracing::info!(names = names.join(","), "a new certificate is served");
                         return Duration::ZERO;
                     }
-                    Err(error) => Err(error.into()),
+                    Err(error) => {
+                        let (secret, error) = (&self.settings.authority_secret, anyhow::Error::new(error));
+                        tracing::warn!(
+                            secret,
+                            error = format!("{error:#}"),
+                            "no certificate can be signed; mend the Secret, or delete it to have a new authority made"
+                        );
+                        // Only another Secret changes that.
+                        return LOOK_EVERY;
+                    }
                 }
             }
             (Step::Publish | Step::Serve, None) => return LOOK_EVERY,
         };
-        if let Err(error) = taken {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "the certificate could not be brought forward; it is tried again"
-            );
-        }
-        WRITE_IS_SEEN_WITHIN
+        let Err(error) = taken else {
+            *failures = 0;
+            return WRITE_IS_SEEN_WITHIN;
+        };
+        let wait = WRITE_IS_SEEN_WITHIN.saturating_mul(2_u32.saturating_pow(*failures)).min(LOOK_EVERY);
+        *failures = failures.saturating_add(1);
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "the certificate could not be brought forward; it is tried again in {} s",
+            wait.as_secs()
+        );
+        wait
     }
 
     async fn keep_files(&self, folder: &std::path::Path) {
@@ -242,7 +307,7 @@ impl CertificateKeeper {
             ])),
             ..Secret::default()
         };
-        match self.secrets().create(&PostParams::default(), &secret).await {
+        match within(self.secrets().create(&PostParams::default(), &secret)).await {
             Ok(_) => {
                 tracing::info!(secret = self.settings.authority_secret, "a certificate authority was made");
             }
@@ -271,11 +336,12 @@ impl CertificateKeeper {
         };
         if self.mutating.get("", name).is_some() {
             let api = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
-            api.patch(name, &params, &patch("MutatingWebhookConfiguration", &self.mutating)).await?;
+            within(api.patch(name, &params, &patch("MutatingWebhookConfiguration", &self.mutating))).await?;
         }
         if self.validating.get("", name).is_some() {
             let api = Api::<ValidatingWebhookConfiguration>::all(self.client.clone());
-            api.patch(name, &params, &patch("ValidatingWebhookConfiguration", &self.validating)).await?;
+            within(api.patch(name, &params, &patch("ValidatingWebhookConfiguration", &self.validating)))
+                .await?;
         }
         tracing::info!(configuration = name, "the CA bundle was published");
         Ok(())
@@ -283,7 +349,7 @@ impl CertificateKeeper {
 
     fn seen<'a>(
         &self,
-        authority: Option<&'a Authority>,
+        authority: Option<&'a Stored>,
         published: &'a [String],
         published_since: Option<Timestamp>,
         names: &'a [String],
@@ -315,11 +381,31 @@ fn bundles(entries: impl Iterator<Item = (String, Option<ByteString>)>) -> Bundl
     entries.map(|(name, bundle)| (name, text(bundle))).collect()
 }
 
-fn authority(secret: Secret) -> Result<Authority, &'static str> {
+fn stored(secret: Secret) -> Stored {
     let mut data = secret.data.unwrap_or_default();
     let mut text = |key: &str| data.remove(key).and_then(|value| String::from_utf8(value.0).ok());
     match (text(CERTIFICATE), text(KEY)) {
-        (Some(bundle), Some(key)) => Ok(Authority { bundle, key }),
-        _ => Err("it needs ca.crt and ca.key; delete it to have a new authority made"),
+        (Some(bundle), Some(key)) => Stored::Readable(Authority { bundle, key }),
+        _ => Stored::Unreadable("it needs ca.crt and ca.key; delete it to have a new authority made"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_without_certificate_or_key_is_there_and_unreadable() {
+        let secret = |keys: &[&str]| Secret {
+            data: Some(keys.iter().map(|key| ((*key).to_owned(), ByteString(b"pem".to_vec()))).collect()),
+            ..Secret::default()
+        };
+        assert!(matches!(stored(secret(&["ca.crt", "ca.key", "more"])), Stored::Readable(_)));
+        for keys in [&["ca.crt"][..], &["ca.key"], &["tls.crt", "tls.key"], &[]] {
+            assert!(matches!(stored(secret(keys)), Stored::Unreadable(_)), "{keys:?}");
+        }
+        let mut binary = secret(&["ca.crt", "ca.key"]);
+        binary.data.as_mut().unwrap().insert("ca.key".to_owned(), ByteString(vec![0xff]));
+        assert!(matches!(stored(binary), Stored::Unreadable(_)));
     }
 }

@@ -4,36 +4,9 @@
 
 use std::collections::BTreeSet;
 
-/// The zone of a node.
-pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// The region of a node.
-pub const REGION: &str = "topology.kubernetes.io/region";
-/// The instance type of a node.
-pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
-/// The processor architecture of a node.
-pub const ARCH: &str = "kubernetes.io/arch";
-/// The operating system of a node.
-pub const OS: &str = "kubernetes.io/os";
-/// The host name of a node; never a property of a pool.
-pub const HOSTNAME: &str = "kubernetes.io/hostname";
-/// How a node is bought: `on-demand`, `spot` or `reserved`.
-pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
-
-/// Deprecated keys and driver-specific aliases, with the key that replaces each.
-const ALIASES: [(&str, &str); 6] = [
-    ("beta.kubernetes.io/arch", ARCH),
-    ("beta.kubernetes.io/instance-type", INSTANCE_TYPE),
-    ("beta.kubernetes.io/os", OS),
-    ("failure-domain.beta.kubernetes.io/region", REGION),
-    ("failure-domain.beta.kubernetes.io/zone", ZONE),
-    ("topology.ebs.csi.aws.com/zone", ZONE),
-];
-
-/// The key under which requirements on `key` are kept, as Karpenter and its EC2 provider normalise it.
-#[must_use]
-pub fn normalized(key: &str) -> &str {
-    ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, replacement)| replacement)
-}
+pub use crate::api::labels::{
+    ARCH, CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, OS, REGION, ZONE, normalize as normalized,
+};
 
 /// A set of label keys, such as the labels that every launched node gets although no pool defines them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -46,3 +46,41 @@ impl Files {
         Ok(Certificate { chain, key, renew_at: Timestamp::MAX })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::tls::authority::Authority;
+
+    /// Puts a new certificate there as a kubelet does: a new folder, and a link that is renamed over the former.
+    fn swap(folder: &Path, version: &str) {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let signed = Authority::generate(now).unwrap().sign(&["a.svc".to_owned()], now).unwrap();
+        let versioned = folder.join(version);
+        std::fs::create_dir(&versioned).unwrap();
+        std::fs::write(versioned.join("tls.crt"), signed.certificate).unwrap();
+        std::fs::write(versioned.join("tls.key"), signed.key).unwrap();
+        symlink(version, folder.join("..data_tmp")).unwrap();
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn files_behind_a_link_that_is_swapped_are_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        swap(folder.path(), "..1");
+        for name in ["tls.crt", "tls.key"] {
+            symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
+        }
+        let first = Files::read(folder.path()).await.unwrap();
+        assert_eq!(Files::read(folder.path()).await.unwrap(), first);
+        swap(folder.path(), "..2");
+        let second = Files::read(folder.path()).await.unwrap();
+        assert_ne!(second, first);
+        assert_ne!(second.certificate().unwrap().chain, first.certificate().unwrap().chain);
+        std::fs::remove_file(folder.path().join("tls.key")).unwrap();
+        let error = Files::read(folder.path()).await.unwrap_err().to_string();
+        assert!(error.contains("tls.key"), "{error}");
+    }
+}

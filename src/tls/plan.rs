@@ -15,11 +15,20 @@ use super::trust::trusts;
 /// How long API servers may take until they use a bundle that was published.
 pub const TAKEN_UP_AFTER: Duration = Duration::from_mins(1);
 
+/// The authority, as its Secret holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It can be used.
+    Readable(Authority),
+    /// The Secret is there and holds no authority: what is wrong with it, and what to do. It is somebody's, so it is not written over.
+    Unreadable(&'static str),
+}
+
 /// What is seen.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
     /// The authority in the Secret; nothing while there is none.
-    pub authority: Option<&'a Authority>,
+    pub authority: Option<&'a Stored>,
     /// The bundles in the webhook configurations, one for each entry; empty while the configurations are not seen.
     pub published: &'a [String],
     /// Since when every entry has held the authority's bundle.
@@ -41,6 +50,8 @@ pub enum Step {
     Publish,
     /// Sign a certificate and serve it.
     Serve,
+    /// Nothing: a person has to mend the Secret. What is served stays.
+    AwaitPerson(&'static str),
     /// Nothing before this moment, unless something changes.
     Rest(Option<Timestamp>),
 }
@@ -56,7 +67,11 @@ impl Seen<'_> {
     /// The next step.
     #[must_use]
     pub fn step(&self, now: Timestamp) -> Step {
-        let Some(authority) = self.authority else { return Step::CreateAuthority };
+        let authority = match self.authority {
+            None => return Step::CreateAuthority,
+            Some(Stored::Unreadable(problem)) => return Step::AwaitPerson(problem),
+            Some(Stored::Readable(authority)) => authority,
+        };
         if self.chain.is_empty() {
             // Nothing is served yet, so nobody can be cut off.
             return Step::Serve;
@@ -85,6 +100,10 @@ mod tests {
 
     const NAME: &str = "treenail-webhook.treenail-system.svc";
 
+    fn stored(authority: &Authority) -> Stored {
+        Stored::Readable(authority.clone())
+    }
+
     fn now() -> Timestamp {
         "2026-03-01T12:00:00Z".parse().unwrap()
     }
@@ -106,12 +125,16 @@ mod tests {
             name: NAME,
         };
         assert_eq!(nothing.step(now()), Step::CreateAuthority);
-        assert_eq!(Seen { authority: Some(&authority), ..nothing.clone() }.step(now()), Step::Serve);
+        let unreadable = Stored::Unreadable("mend it");
+        let broken = Seen { authority: Some(&unreadable), ..nothing.clone() };
+        assert_eq!(broken.step(now()), Step::AwaitPerson("mend it"));
+        let stored = stored(&authority);
+        assert_eq!(Seen { authority: Some(&stored), ..nothing.clone() }.step(now()), Step::Serve);
 
         let (chain, renew_at) = chain(&authority);
         let empty = [String::new(), String::new()];
         let served = Seen {
-            authority: Some(&authority),
+            authority: Some(&stored),
             published: &empty,
             published_since: None,
             chain: chain.clone(),
@@ -134,8 +157,9 @@ mod tests {
         let both = Authority { bundle: format!("{}{}", new.bundle, old.bundle), key: new.key };
         let (chain, renew_at) = chain(&old);
         let before = [old.bundle.clone()];
+        let stored = stored(&both);
         let seen = Seen {
-            authority: Some(&both),
+            authority: Some(&stored),
             published: &before,
             published_since: None,
             chain: chain.clone(),
@@ -157,8 +181,9 @@ mod tests {
         let (old, new) = (Authority::generate(now()).unwrap(), Authority::generate(now()).unwrap());
         let (chain, renew_at) = chain(&old);
         let published = [new.bundle.clone()];
+        let stored = stored(&new);
         let seen = Seen {
-            authority: Some(&new),
+            authority: Some(&stored),
             published: &published,
             published_since: Some(now()),
             chain,
@@ -172,9 +197,10 @@ mod tests {
     fn a_bundle_that_somebody_emptied_is_published_again() {
         let authority = Authority::generate(now()).unwrap();
         let (chain, renew_at) = chain(&authority);
+        let stored = stored(&authority);
         let published = [authority.bundle.clone(), String::new()];
         let seen = Seen {
-            authority: Some(&authority),
+            authority: Some(&stored),
             published: &published,
             published_since: None,
             chain: chain.clone(),

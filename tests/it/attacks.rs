@@ -4,6 +4,7 @@
 //! on the other team's node; and with Treenail, where it must be refused, our reason code leading the message. An attack that fails
 //! by itself would prove nothing.
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod, Toleration};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
@@ -314,6 +315,32 @@ async fn play_templates(stage: &Stage<'_>) {
     }
 }
 
+/// A DaemonSet whose pods want to be on the other team's nodes from the moment that these register. Its pods may tolerate
+/// `karpenter.sh/unregistered`, whoever wrote the set; the team's own taint is there from that moment, too, and keeps them out.
+async fn play_daemons_of_booting_nodes(stage: &Stage<'_>) {
+    let mut set = workload("DaemonSet", Standing::Typeless, stage);
+    set["metadata"]["name"] = json!("daemonset-early");
+    for pointer in ["/spec/selector/matchLabels/app", "/spec/template/metadata/labels/app"] {
+        *set.pointer_mut(pointer).unwrap() = json!("daemonset-early");
+    }
+    let unregistered =
+        json!({ "key": "karpenter.sh/unregistered", "operator": "Exists", "effect": "NoExecute" });
+    set["spec"]["template"]["spec"]["tolerations"] = if stage.fenced {
+        json!([unregistered])
+    } else {
+        json!([unregistered, { "key": "node-type", "value": "monitoring", "effect": "NoSchedule" }])
+    };
+    let outcome = stage.apply(&set).await;
+    assert!(outcome.success, "{}", outcome.stderr);
+    let sets: Api<DaemonSet> = Api::namespaced(administrator(stage.lab).await, &stage.typeless);
+    let wanted = async || {
+        let status = sets.get("daemonset-early").await.ok()?.status?;
+        (status.observed_generation == Some(1)).then_some(status.desired_number_scheduled)
+    };
+    let wanted = soon("the DaemonSet is looked at", wanted).await.unwrap();
+    assert_eq!(wanted, i32::from(!stage.fenced), "nodes that the DaemonSet wants to be on");
+}
+
 async fn assert_pod_of_kind_placed(stage: &Stage<'_>, standing: Standing, kind: &str) {
     let pods = stage.pods(standing).await;
     let selector = ListParams::default().labels(&format!("app={}", kind.to_lowercase()));
@@ -375,6 +402,9 @@ async fn play_namespace_attacks(stage: &Stage<'_>, name: &str) {
         let outcome = alice.run(&arguments).await.unwrap();
         stage.judge(attack, &outcome, "TypeNotGranted");
     }
+    let team = json!({ "metadata": { "labels": { "treenail.dev/team": "red" } } }).to_string();
+    let arguments = ["patch", "namespace", stage.typeless.as_str(), "--type=merge", "-p", &team];
+    stage.judge("join a team", &alice.run(&arguments).await.unwrap(), "TeamNotGranted");
     let finalize = json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": stage.typeless, "labels": { KEY: "monitoring" } },
     });
@@ -469,6 +499,7 @@ async fn play(lab: &Lab, fenced: bool, name: &str) {
     play_bindings(&stage).await;
     play_updates(&stage).await;
     play_templates(&stage).await;
+    play_daemons_of_booting_nodes(&stage).await;
     // Last: without Treenail they change what the namespaces are.
     play_namespace_attacks(&stage, name).await;
     if fenced {
@@ -491,4 +522,17 @@ fn without_treenail_every_attack_succeeds() {
 #[test]
 fn with_treenail_every_attack_is_refused_with_its_reason_first() {
     on_treenail(async |world| play(&world.lab, true, "attack").await);
+}
+
+/// The names exist in every cluster, so the attack is judged by what is said first: that they are not hers to take, or that they are taken.
+#[test]
+fn the_name_of_an_exempt_namespace_is_not_for_everyone_to_take() {
+    let create = async |lab: &Lab| {
+        empower_alice(lab, &[]).await;
+        kubectl(lab, &alice()).run(&["create", "namespace", "kube-public"]).await.unwrap()
+    };
+    on_lab(async |lab| assert!(create(lab).await.stderr.contains("already exists")));
+    on_treenail(async |world| {
+        assert_refused("take kube-public", &create(&world.lab).await, "ExemptionNotGranted");
+    });
 }

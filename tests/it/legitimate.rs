@@ -125,6 +125,50 @@ fn a_bare_pod_can_be_applied_again_labelled_and_freed_of_its_finalizer() {
 }
 
 #[test]
+fn who_holds_the_verb_use_may_give_and_take_that_type_and_that_team_and_no_other() {
+    const ROLE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: legit-bob}
+rules:
+- {apiGroups: [''], resources: [namespaces], verbs: [get, create, patch]}
+- {apiGroups: [treenail.dev], resources: [workloadtypes], resourceNames: [application], verbs: [use]}
+- {apiGroups: [treenail.dev], resources: [teams], resourceNames: [blue], verbs: [use]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: legit-bob}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: legit-bob}
+subjects: [{kind: User, name: bob, apiGroup: rbac.authorization.k8s.io}]
+";
+    on_treenail(async |world| {
+        let outcome = apply(&world.lab, &User::administrator(), ROLE).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        run(world, &["create", "namespace", "legit-granted", "--as=bob"]).await;
+        let label = async |label: &str| {
+            let arguments = ["label", "--overwrite", "namespace", "legit-granted", label, "--as=bob"];
+            kubectl(&world.lab, &User::administrator()).run(&arguments).await.unwrap()
+        };
+        let steps = [
+            ("treenail.dev/workload-type=monitoring", Some("TypeNotGranted")),
+            ("treenail.dev/workload-type=application", None),
+            ("treenail.dev/workload-type=monitoring", Some("TypeNotGranted")),
+            ("treenail.dev/team=red", Some("TeamNotGranted")),
+            ("treenail.dev/team=blue", None),
+            ("treenail.dev/team=red", Some("TeamNotGranted")),
+            ("treenail.dev/team-", None),
+            ("treenail.dev/workload-type-", None),
+        ];
+        for (change, code) in steps {
+            let outcome = label(change).await;
+            let refusal =
+                outcome.refusal().and_then(|message| message.split_once(": ")).map(|(code, _)| code);
+            assert_eq!((outcome.success, refusal), (code.is_none(), code), "{change}: {}", outcome.stderr);
+        }
+    });
+}
+
+#[test]
 fn a_wildcard_daemonset_of_kube_system_runs_on_every_node() {
     on_treenail(async |world| {
         let node = node_of_type(&world.lab, "monitoring", "m5a.large").await.unwrap();

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod attacks;
+mod crash;
 mod crds;
 mod demo;
 mod disruption;
@@ -10,6 +11,7 @@ mod disruption;
 mod ec2_wire;
 mod envelope;
 mod karpenter_workloads;
+mod leadership;
 mod legitimate;
 mod manifests;
 mod node_claim;

@@ -119,23 +119,55 @@ fn a_bundle_that_was_emptied_or_a_secret_that_was_deleted_is_mended() {
     });
 }
 
+/// Without one of the two configurations, the calls of the other are still owed an answer: a replica that were not ready would have every pod
+/// of a labelled namespace refused. Without both nobody calls, and readiness tells whoever installs what is left to do.
 #[test]
-fn an_unready_webhook_says_what_is_missing() {
+fn a_missing_configuration_is_named_and_only_without_both_is_the_webhook_unready() {
     on_own_cluster(async |world| {
         let lab = &world.lab;
-        let outcome = lab
-            .kubectl(&User::administrator())
-            .unwrap()
-            .run(&["delete", "mutatingwebhookconfiguration", "treenail"])
+        let delete = async |kind: &str| {
+            let kubectl = lab.kubectl(&User::administrator()).unwrap();
+            let outcome = kubectl.run(&["delete", kind, "treenail"]).await.unwrap();
+            assert!(outcome.success, "{}", outcome.stderr);
+        };
+        let says = async |replica: &treenail_lab::treenail::WebhookReplica, wanted: &str| {
+            soon(&format!("readiness says {wanted}"), async || {
+                readiness(replica.backend().probed).await.ok().filter(|answer| answer.contains(wanted))
+            })
             .await
-            .unwrap();
-        assert!(outcome.success, "{}", outcome.stderr);
-        let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
-        let answer = soon("readiness names the configuration", async || {
-            let answer = readiness(replica.backend().probed).await.ok()?;
-            answer.contains("there is no MutatingWebhookConfiguration treenail").then_some(answer)
+            .unwrap()
+        };
+        delete("mutatingwebhookconfiguration").await;
+        let fresh = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
+        for replica in [&world.webhook, &fresh] {
+            says(replica, "there is no MutatingWebhookConfiguration treenail: apply").await;
+            replica.await_ready().await.unwrap();
+        }
+        delete("validatingwebhookconfiguration").await;
+        let both = "no MutatingWebhookConfiguration treenail and no ValidatingWebhookConfiguration treenail";
+        assert!(says(&fresh, both).await.starts_with("HTTP/1.1 503"));
+    });
+}
+
+#[test]
+fn a_secret_that_holds_no_authority_is_named_and_mended_by_deleting_it() {
+    on_own_cluster(async |world| {
+        let lab = &world.lab;
+        let secrets: Api<Secret> = Api::namespaced(administrator(lab).await, "treenail-system");
+        let emptied = Patch::Json::<()>(
+            serde_json::from_value(json!([{ "op": "remove", "path": "/data/ca.key" }])).unwrap(),
+        );
+        secrets.patch("treenail-webhook-authority", &PatchParams::default(), &emptied).await.unwrap();
+        // What is served stays; a new replica cannot begin, and says why.
+        let fresh = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
+        let unready = soon("readiness names the Secret", async || {
+            let answer = readiness(fresh.backend().probed).await.ok()?;
+            answer.contains("Secret treenail-webhook-authority: it needs ca.crt and ca.key").then_some(answer)
         });
-        assert!(answer.await.unwrap().starts_with("HTTP/1.1 503"));
+        assert!(unready.await.unwrap().starts_with("HTTP/1.1 503"));
+        world.webhook.await_ready().await.unwrap();
+        secrets.delete("treenail-webhook-authority", &DeleteParams::default()).await.unwrap();
+        fresh.await_ready().await.unwrap();
     });
 }
 

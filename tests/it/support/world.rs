@@ -71,6 +71,11 @@ impl World {
         self.balancer.remove(self.webhook.backend());
     }
 
+    /// Kills the controller, and nothing else.
+    pub(crate) fn kill_controller(&self) {
+        self.controller.kill();
+    }
+
     async fn create_types(&self) -> Result<()> {
         let kubectl = self.lab.kubectl(&User::administrator())?;
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples");
