@@ -176,14 +176,19 @@ async fn fifty_pods_are_planned_together(world: &World) {
 fn a_pod_that_no_node_can_hold_is_told_what_is_missing() {
     on_treenail(async |world| {
         let lab = &world.lab;
-        namespace(lab, "too-large", &[(labels::WORKLOAD_TYPE, "monitoring")]).await;
+        // A pool that no type uses: admission does not know what its nodes can hold.
+        let outcome = apply(lab, &User::administrator(), SMALL).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        namespace(lab, "too-large", &[]).await;
         let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "too-large");
-        let large = pod("too-large", &json!({ "cpu": "500m", "memory": "9Gi" }));
+        let mut large = pod("too-large", &json!({ "cpu": "500m", "memory": "9Gi" }));
+        let toleration = json!([{ "key": "example.com/small", "operator": "Exists" }]);
+        large.spec.as_mut().unwrap().tolerations = Some(serde_json::from_value(toleration).unwrap());
         pods.create(&PostParams::default(), &large).await.unwrap();
         let told = event(lab, "Pod", "too-large", "FailedScheduling").await;
         assert!(
             told.starts_with(
-                "pool monitoring: spec.containers[*].resources.requests: 9Gi memory requested, and m5a.large"
+                "pool small: spec.containers[*].resources.requests: 9Gi memory requested, and m5a.large"
             ),
             "{told}"
         );
@@ -272,6 +277,21 @@ async fn a_claim_that_is_refused_is_told_on_its_pool_and_tried_again(world: &Wor
     assert!(outcome.success, "{}", outcome.stderr);
     eventually(&pods, "refused", is_running).await.unwrap();
 }
+
+const SMALL: &str = "
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {name: small}
+spec:
+  template:
+    spec:
+      nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: default}
+      requirements:
+      - {key: node.kubernetes.io/instance-type, operator: In, values: [m5a.large]}
+      taints: [{key: example.com/small, effect: NoSchedule}]
+      expireAfter: Never
+  disruption: {consolidationPolicy: WhenEmpty, consolidateAfter: 30s}
+";
 
 const REFUSAL: &str = "
 apiVersion: admissionregistration.k8s.io/v1
