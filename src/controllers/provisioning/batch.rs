@@ -31,6 +31,8 @@ pub struct Crowd {
     pub any_new: bool,
     /// Whether something made one of them that may be about to make others like it.
     pub has_maker: bool,
+    /// Whether it has made others that the scheduler has not looked at yet.
+    pub are_more_coming: bool,
 }
 
 impl Batch {
@@ -40,7 +42,7 @@ impl Batch {
         self.0 = match self.0 {
             _ if crowd.waiting == 0 => None,
             Some(window) => Some(Window {
-                last: if crowd.any_new { now } else { window.last },
+                last: if crowd.any_new || crowd.are_more_coming { now } else { window.last },
                 is_burst: window.is_burst || is_burst,
                 ..window
             }),
@@ -71,7 +73,7 @@ mod tests {
     }
 
     const fn crowd(waiting: usize, any_new: bool) -> Crowd {
-        Crowd { waiting, any_new, has_maker: false }
+        Crowd { waiting, any_new, has_maker: false, are_more_coming: false }
     }
 
     #[test]
@@ -99,6 +101,17 @@ mod tests {
         let mut first = Batch::default();
         first.note(ms(0), Crowd { has_maker: true, ..crowd(1, true) });
         assert_eq!(first.remaining(ms(0)), Some(LULL), "the first of a Deployment is seldom the last");
+    }
+
+    #[test]
+    fn a_burst_lasts_while_the_scheduler_has_not_looked_at_all_of_it() {
+        let mut batch = Batch::default();
+        let first = Crowd { has_maker: true, are_more_coming: true, ..crowd(1, true) };
+        batch.note(ms(0), first);
+        batch.note(ms(200), Crowd { any_new: false, ..first });
+        assert_eq!(batch.remaining(ms(200)), Some(LULL));
+        batch.note(ms(250), Crowd { any_new: false, are_more_coming: false, ..first });
+        assert_eq!(batch.remaining(ms(250)), Some(ms(30)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! What becomes of a claim is not decided here, nor which pod runs where: the scheduler binds pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ use super::Context;
 use super::catalogs::Catalogs;
 use crate::api::nodeclaim::INITIALIZED;
 use crate::cluster::caches::KnownClaim;
-use crate::model::KnownPod;
+use crate::model::ResourceList;
 use crate::model::pod::PodKey;
 use crate::ports::cloud::CloudProvider;
 
@@ -231,17 +231,59 @@ impl Provisioner {
         self.nominations.with(|nominations| {
             let waits = |pod: &PodKey, uid: &str| waiting.get(pod).is_some_and(|own| own == uid);
             nominations.review(waits, |name| self.progress(name), now);
+            let requests = |pod: &PodKey| {
+                let known = caches.pods.get(&pod.namespace, &pod.name)?;
+                known.unbound().map(|pod| pod.requests.clone())
+            };
+            nominations.release_crowded_out(requests, &self.room(&nominations.nodes()));
             waiting.retain(|pod, uid| nominations.of(pod, uid).is_none());
         });
         self.left_out.retain(|pod, uid| waiting.get(pod) == Some(uid));
         waiting.retain(|pod, _| !self.left_out.contains_key(pod));
         let any_new = waiting.iter().any(|(pod, uid)| self.fresh.get(pod) != Some(uid));
-        let has_maker = waiting.keys().any(|pod| {
-            let pod = caches.pods.get(&pod.namespace, &pod.name);
-            pod.as_deref().and_then(KnownPod::unbound).is_some_and(|pod| pod.controller().is_some())
-        });
-        self.batch.note(self.epoch.elapsed(), Crowd { waiting: waiting.len(), any_new, has_maker });
+        let maker = |pod: &PodKey| {
+            let pod = caches.pods.get(&pod.namespace, &pod.name)?;
+            pod.unbound()?.controller().map(|maker| maker.uid.clone())
+        };
+        let makers: BTreeSet<_> = waiting.keys().filter_map(maker).collect();
+        let crowd = Crowd {
+            waiting: waiting.len(),
+            any_new,
+            has_maker: !makers.is_empty(),
+            are_more_coming: self.pending.are_more_coming(&makers),
+        };
+        self.batch.note(self.epoch.elapsed(), crowd);
         self.fresh = waiting;
+    }
+
+    /// What these machines have left beside the pods that are bound to them, as far as they have a Node.
+    fn room(&self, machines: &BTreeSet<String>) -> BTreeMap<String, ResourceList> {
+        let caches = &self.context.caches;
+        let node_of = |machine: &String| match caches.node_claims.get("", machine) {
+            // Before, devices may be missing that will be there.
+            Some(claim) if !claim.model.is(INITIALIZED) => None,
+            Some(claim) => caches.nodes.get("", claim.model.node_name.as_deref()?),
+            None => caches.nodes.get("", machine),
+        };
+        let mut machine_of = BTreeMap::new();
+        let mut room = BTreeMap::new();
+        for machine in machines {
+            if let Some(node) = node_of(machine) {
+                machine_of.insert(node.model.object.name.clone(), machine);
+                room.insert(machine.clone(), node.model.allocatable.clone());
+            }
+        }
+        if room.is_empty() {
+            return room;
+        }
+        for pod in
+            caches.pods.all().iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal())
+        {
+            if let Some(left) = machine_of.get(&pod.node_name).and_then(|machine| room.get_mut(*machine)) {
+                *left = left.minus(&pod.requests);
+            }
+        }
+        room
     }
 
     /// What became of a machine, by the name that promises go by.

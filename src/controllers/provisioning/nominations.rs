@@ -3,11 +3,12 @@
 //!
 //! A node is named by its claim, which stays the same from before there is a Node to the end; a Node without a claim by its own name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::ResourceList;
 use crate::model::pod::PodKey;
 
 /// For how long a promise stands once the node could take the pod: kube-scheduler binds within moments, or not at all.
@@ -69,6 +70,35 @@ impl Nominations {
         });
     }
 
+    /// The nodes (or claims) on which places are promised.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<String> {
+        self.0.values().map(|nomination| nomination.node.clone()).collect()
+    }
+
+    /// Ends promises that cannot be kept any more, since kube-scheduler has put other pods in their places: those pods are planned for
+    /// anew at once.
+    ///
+    /// `requests` tells what a pod that waits requests, `room` what a node has left beside the pods that are bound to it; nodes that it
+    /// knows nothing about are left alone.
+    pub fn release_crowded_out(
+        &mut self,
+        requests: impl Fn(&PodKey) -> Option<ResourceList>,
+        room: &BTreeMap<String, ResourceList>,
+    ) {
+        let mut room = room.clone();
+        self.0.retain(|pod, nomination| {
+            let (Some(left), Some(requests)) = (room.get_mut(&nomination.node), requests(pod)) else {
+                return true;
+            };
+            let fits = requests.fits_in(left);
+            if fits {
+                *left = left.minus(&requests);
+            }
+            fits
+        });
+    }
+
     /// The next moment at which a promise ends.
     #[must_use]
     pub fn next_end(&self) -> Option<Timestamp> {
@@ -118,6 +148,7 @@ pub enum Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::resource_list;
 
     fn pod(name: &str) -> PodKey {
         PodKey { namespace: "shop".to_owned(), name: name.to_owned() }
@@ -144,6 +175,24 @@ mod tests {
         assert!(nominations.of(&pod("a"), "u1").is_some());
         nominations.review(|_, _| true, |_| Progress::Ready, at(2020));
         assert!(nominations.of(&pod("a"), "u1").is_none());
+    }
+
+    #[test]
+    fn a_promise_ends_when_others_have_taken_its_place() {
+        let mut nominations = Nominations::default();
+        for (name, node) in [("a", "full"), ("b", "half"), ("c", "half"), ("d", "on-its-way")] {
+            nominations.nominate(pod(name), "u", node);
+        }
+        let room = [("full", "cpu=100m pods=9"), ("half", "cpu=700m pods=9")];
+        let room = room.map(|(node, left)| (node.to_owned(), resource_list(left))).into();
+        let requests = |_: &PodKey| Some(resource_list("cpu=500m pods=1"));
+        nominations.release_crowded_out(requests, &room);
+        let left: Vec<_> = ["a", "b", "c", "d"]
+            .into_iter()
+            .filter(|name| nominations.of(&pod(name), "u").is_some())
+            .collect();
+        assert_eq!(left, ["b", "d"]);
+        assert_eq!(nominations.nodes(), ["half".to_owned(), "on-its-way".to_owned()].into());
     }
 
     #[test]
