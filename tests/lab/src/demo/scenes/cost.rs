@@ -46,9 +46,7 @@ pub(crate) fn play(stage: &Stage) -> Result<()> {
         ["TYPE", "INSTANCES", "MOST AT ONCE", "$ SPENT", "$ AT THE PEAK ALL THE TIME", "SAVED"],
         &rows,
     );
-    tell::line(
-        "(list prices by the second, without the minute that EC2 charges at least; the run took minutes, so these are cents)",
-    );
+    tell::line("(list prices by the second, without the minute that EC2 charges at least)");
     Ok(())
 }
 

@@ -157,7 +157,9 @@ async fn nodes(stage: &Stage) -> Result<()> {
         let label = |key: &str| node.labels().get(key).cloned().unwrap_or_default();
         let instance_type = label("node.kubernetes.io/instance-type");
         let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-        let taints: Vec<_> = taints
+        // Those that come and go with the node's health are not what it is for.
+        let lasting = taints.filter(|taint| !taint.key.starts_with("node.kubernetes.io/"));
+        let taints: Vec<_> = lasting
             .map(|taint| {
                 format!("{}={}:{}", taint.key, taint.value.as_deref().unwrap_or_default(), taint.effect)
             })

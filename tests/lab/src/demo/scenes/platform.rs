@@ -36,6 +36,12 @@ pub(crate) async fn pools(stage: &Stage) -> Result<()> {
         Ok((outcome.stdout.trim() == "True True").then_some(()))
     };
     stage.until("both workload types are ready", is_ready).await?;
+    let is_known = async || {
+        let jsonpath = "jsonpath={range .items[*]}{.status.envelope.vectors[0].pool} {end}";
+        let outcome = stage.kubectl.run(&["get", "workloadtypes", "-o", jsonpath]).await?;
+        Ok((outcome.stdout.trim() == "application monitoring").then_some(()))
+    };
+    stage.until("the instance types of both pools are known", is_known).await?;
     let types = stage.kubectl.run(&["get", "workloadtypes", "-o", "wide"]).await?;
     tell::line("$ kubectl get workloadtypes -o wide");
     tell::lines(&types.stdout);

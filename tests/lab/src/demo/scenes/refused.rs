@@ -119,12 +119,6 @@ subjects: [{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}]
 pub(crate) async fn play(stage: &Stage) -> Result<()> {
     tell::heading("5. What cannot work is refused on the spot");
     stage.kubectl.apply(ALICE).await?;
-    // How large a pod can be is published once the cloud has told its instance types.
-    let waited = stage
-        .kubectl
-        .run(&["wait", "--for=jsonpath={.status.envelope}", "workloadtype/application", "--timeout=30s"])
-        .await?;
-    ensure!(waited.success, "the envelope was not published: {}", waited.stderr.trim());
     for refusal in REFUSALS {
         let user = if refusal.who == "alice" { User::named("alice") } else { User::administrator() };
         let outcome = stage.apply_as(&user, refusal.manifest).await?;

@@ -15,7 +15,7 @@ use crate::timeline::Moment;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The example pools let a node rest for half a minute, and two go at once. The story is shorter.
-const HURRY: &str = r#"{"spec":{"disruption":{"consolidateAfter":"2s","budgets":[{"nodes":"100%"}]}}}"#;
+const HURRY: &str = r#"{"spec":{"disruption":{"consolidateAfter":"10s","budgets":[{"nodes":"100%"}]}}}"#;
 
 /// Up, then down to nothing.
 pub(crate) async fn play(stage: &Stage) -> Result<()> {
@@ -32,7 +32,7 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
         stage.kubectl.run(&["patch", "nodepool", pool, "--type=merge", "-p", HURRY]).await?;
     }
     tell::line(
-        "(for this story the pools let an empty node go after 2 s, all at once, instead of 30 s, two at once)",
+        "(for this story the pools let an empty node go after 10 s, all at once, instead of after 30 s, two at once)",
     );
     let started = Instant::now();
     for (namespace, app) in [("shop", "web"), ("shop", "burst"), ("metrics", "prometheus")] {
