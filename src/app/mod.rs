@@ -1,5 +1,6 @@
 //! The composition root: builds adapters, supervises every task, shuts down in order.
 
+#[cfg(feature = "ec2")]
 mod cluster_facts;
 #[cfg(feature = "ec2")]
 pub mod controller;

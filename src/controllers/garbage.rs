@@ -111,7 +111,7 @@ impl GarbageController {
                 let known = self.context.caches.nodes.get("", &node.name);
                 let known = known.filter(|known| known.model.object == *node);
                 let result = match known {
-                    Some(known) => writes.let_go(&known).await,
+                    Some(known) => writes.let_node_go(&known).await,
                     None => Err(Failure::Changed),
                 };
                 ("Node", node.name.clone(), result)

@@ -1,20 +1,17 @@
 //! Writes to claims and Nodes, each on the condition that the object is still the one that was looked at. The caches learn the answers.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Node as ApiNode;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::Value;
 
 use super::Context;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, KnownNode, known_claim, known_node};
-use crate::lifecycle::effect::{NodePatch, StatusPatch};
+use crate::cluster::write::within;
+use crate::lifecycle::effect::{ClaimPatch, NodePatch, StatusPatch};
 use crate::lifecycle::patch;
 use crate::model::ObjectRef;
-
-/// So long the API server has for an answer. It ends what takes a minute itself.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a write is not known to be done.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +32,15 @@ pub(super) enum Failure {
 pub(super) struct Writes<'a>(pub(super) &'a Context);
 
 impl Writes<'_> {
+    pub(super) async fn patch_claim(self, claim: &KnownClaim, changes: &ClaimPatch) -> Result<(), Failure> {
+        self.change_claim(claim, patch::of_claim(&claim.object, changes)).await
+    }
+
+    /// Takes our finalizer off the claim.
+    pub(super) async fn let_claim_go(self, claim: &KnownClaim) -> Result<(), Failure> {
+        self.change_claim(claim, patch::without_finalizer(&claim.object.metadata)).await
+    }
+
     pub(super) async fn set_status(self, claim: &KnownClaim, status: &StatusPatch) -> Result<(), Failure> {
         let body = Patch::Merge(patch::of_status(&claim.object, status));
         let name = &claim.model.object.name;
@@ -52,12 +58,12 @@ impl Writes<'_> {
     }
 
     pub(super) async fn patch_node(self, node: &KnownNode, changes: &NodePatch) -> Result<(), Failure> {
-        self.patch(node, patch::of_node(&node.object, changes)).await
+        self.change_node(node, patch::of_node(&node.object, changes)).await
     }
 
     /// Takes our finalizer off the Node.
-    pub(super) async fn let_go(self, node: &KnownNode) -> Result<(), Failure> {
-        self.patch(node, patch::without_finalizer(&node.object.metadata)).await
+    pub(super) async fn let_node_go(self, node: &KnownNode) -> Result<(), Failure> {
+        self.change_node(node, patch::without_finalizer(&node.object.metadata)).await
     }
 
     pub(super) async fn delete_node(self, node: &ObjectRef) -> Result<(), Failure> {
@@ -68,7 +74,14 @@ impl Writes<'_> {
         Ok(())
     }
 
-    async fn patch(self, node: &KnownNode, body: serde_json::Value) -> Result<(), Failure> {
+    async fn change_claim(self, claim: &KnownClaim, body: Value) -> Result<(), Failure> {
+        let name = &claim.model.object.name;
+        let patched = answered(self.claims().patch(name, &parameters(), &Patch::Merge(body))).await?;
+        self.0.caches.node_claims.learn(patched, known_claim);
+        Ok(())
+    }
+
+    async fn change_node(self, node: &KnownNode, body: Value) -> Result<(), Failure> {
         let name = &node.model.object.name;
         let patched = answered(self.nodes().patch(name, &parameters(), &Patch::Merge(body))).await?;
         self.0.caches.nodes.learn(patched, known_node);
@@ -96,10 +109,7 @@ fn on_condition(object: &ObjectRef) -> DeleteParams {
 }
 
 async fn answered<T>(write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(ANSWERED_WITHIN, write).await {
-        Ok(answer) => answer.map_err(classify),
-        Err(elapsed) => Err(Failure::Unknown(elapsed.to_string())),
-    }
+    within(write).await.map_err(classify)
 }
 
 fn classify(error: kube::Error) -> Failure {

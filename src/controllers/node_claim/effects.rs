@@ -1,39 +1,19 @@
 //! Carries effects out: each one call, on its precondition, with its answer.
 
-use k8s_openapi::api::core::v1::{Node as ApiNode, Pod as ApiPod};
-use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
-use serde_json::Value;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod as ApiPod;
+use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::instance;
-use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
-use crate::cluster::FIELD_MANAGER;
-use crate::cluster::caches::{KnownClaim, known_claim, known_node};
+use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
 use crate::controllers::Context;
-use crate::lifecycle::effect::{DeletionReason, Effect, PodRef};
+use crate::controllers::writes::{Failure, Writes};
+use crate::lifecycle::effect::{Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
-use crate::lifecycle::patch;
 use crate::model::ObjectRef;
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
-
-/// Why an effect was not carried out.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The object has changed, or is gone: what is there now is to be looked at.
-    Conflict,
-    /// Anything else.
-    Other(kube::Error),
-}
-
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) => Self::Conflict,
-            // A finalizer cannot be put on an object whose deletion has begun meanwhile.
-            error => Self::Other(error),
-        }
-    }
-}
 
 /// What effects are carried out with.
 #[derive(Clone, Copy)]
@@ -50,19 +30,16 @@ impl Hands<'_> {
         claim: &KnownClaim,
         effect: &Effect,
     ) -> Result<Option<Answer>, Failure> {
-        let (name, model) = (&claim.model.object.name, &claim.model);
+        let (name, model, writes) = (&claim.model.object.name, &claim.model, Writes(self.context));
         match effect {
-            Effect::PatchClaim(changes) => {
-                self.patch_claim(name, patch::of_claim(&claim.object, changes)).await?;
+            Effect::PatchClaim(changes) => writes.patch_claim(claim, changes).await?,
+            Effect::SetStatus(status) => writes.set_status(claim, status).await?,
+            Effect::DeleteClaim(reason) => {
+                tracing::info!(node_claim = name, reason = reason.name(), "the claim is deleted");
+                writes.delete_claim(&model.object).await?;
             }
-            Effect::SetStatus(status) => {
-                let body = Patch::Merge(patch::of_status(&claim.object, status));
-                let patched = within(self.claims().patch_status(name, &parameters(), &body)).await?;
-                self.context.caches.node_claims.learn(patched, known_claim);
-            }
-            Effect::DeleteClaim(reason) => self.delete_claim(&model.object, *reason).await?,
             Effect::RemoveClaimFinalizer => {
-                self.patch_claim(name, patch::without_finalizer(&claim.object.metadata)).await?;
+                writes.let_claim_go(claim).await?;
                 tracing::info!(node_claim = name, "the claim is let go");
             }
             Effect::Launch { attempt } => {
@@ -92,19 +69,10 @@ impl Hands<'_> {
                 return Ok(Some(Answer::Termination(answer)));
             }
             Effect::PatchNode(changes) => {
-                let node = self.current_node(&changes.node)?;
-                self.patch_node(&changes.node.name, patch::of_node(&node, changes)).await?;
+                writes.patch_node(&*self.current_node(&changes.node)?, changes).await?;
             }
-            Effect::DeleteNode(node) => {
-                let deleted = within(self.nodes().delete(&node.name, &on_condition(node))).await?;
-                if let Some(deleted) = deleted.left() {
-                    self.context.caches.nodes.learn(deleted, known_node);
-                }
-            }
-            Effect::RemoveNodeFinalizer(node) => {
-                let current = self.current_node(node)?;
-                self.patch_node(&node.name, patch::without_finalizer(&current.metadata)).await?;
-            }
+            Effect::DeleteNode(node) => writes.delete_node(node).await?,
+            Effect::RemoveNodeFinalizer(node) => writes.let_node_go(&*self.current_node(node)?).await?,
             Effect::Evict(pod) => return Ok(Some(answer(pod, self.evict(pod).await))),
             Effect::DeletePod { pod, grace } => {
                 let grace = u32::try_from(grace.as_secs()).unwrap_or(0).max(1);
@@ -117,44 +85,14 @@ impl Hands<'_> {
         Ok(None)
     }
 
-    fn claims(&self) -> Api<ApiNodeClaim> {
-        Api::all(self.context.client.clone())
-    }
-
-    fn nodes(&self) -> Api<ApiNode> {
-        Api::all(self.context.client.clone())
-    }
-
     fn pods(&self, pod: &PodRef) -> Api<ApiPod> {
         Api::namespaced(self.context.client.clone(), &pod.key.namespace)
     }
 
-    async fn patch_claim(&self, name: &str, body: Value) -> Result<(), Failure> {
-        let patched = within(self.claims().patch(name, &parameters(), &Patch::Merge(body))).await?;
-        self.context.caches.node_claims.learn(patched, known_claim);
-        Ok(())
-    }
-
-    async fn delete_claim(&self, claim: &ObjectRef, reason: DeletionReason) -> Result<(), Failure> {
-        tracing::info!(node_claim = claim.name, reason = reason.name(), "the claim is deleted");
-        let deleted = within(self.claims().delete(&claim.name, &on_condition(claim))).await?;
-        if let Some(deleted) = deleted.left() {
-            self.context.caches.node_claims.learn(deleted, known_claim);
-        }
-        Ok(())
-    }
-
     /// The Node as it was decided on; a patch of another version would be refused anyway.
-    fn current_node(&self, node: &ObjectRef) -> Result<ApiNode, Failure> {
+    fn current_node(&self, node: &ObjectRef) -> Result<Arc<KnownNode>, Failure> {
         let known = self.context.caches.nodes.get("", &node.name);
-        let known = known.filter(|known| known.model.object == *node).ok_or(Failure::Conflict)?;
-        Ok(known.object.clone())
-    }
-
-    async fn patch_node(&self, name: &str, body: Value) -> Result<(), Failure> {
-        let patched = within(self.nodes().patch(name, &parameters(), &Patch::Merge(body))).await?;
-        self.context.caches.nodes.learn(patched, known_node);
-        Ok(())
+        known.filter(|known| known.model.object == *node).ok_or(Failure::Changed)
     }
 
     async fn evict(&self, pod: &PodRef) -> Result<(), kube::Error> {
@@ -162,17 +100,6 @@ impl Hands<'_> {
         let parameters = EvictParams { delete_options, ..EvictParams::default() };
         within(self.pods(pod).evict(&pod.key.name, &parameters)).await.map(drop)
     }
-}
-
-fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-fn on_condition(object: &ObjectRef) -> DeleteParams {
-    DeleteParams::default().preconditions(Preconditions {
-        uid: Some(object.uid.clone()),
-        resource_version: Some(object.resource_version.clone()),
-    })
 }
 
 fn uid_of(pod: &PodRef) -> Preconditions {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::effects::{Failure, Hands};
+use super::effects::Hands;
 use super::facts::Facts;
+use crate::controllers::writes::Failure;
 use crate::lifecycle::claim::{Step, step};
 use crate::lifecycle::effect::Effect;
 use crate::lifecycle::memory::ClaimMemory;
@@ -73,8 +74,8 @@ async fn carry_out(
         match hands.carry_out(&claim, effect).await {
             Ok(Some(answer)) => memory.record(answer, hands.context.clock.now()),
             Ok(None) => {}
-            Err(Failure::Conflict) => return Err(AFTER_CONFLICT),
-            Err(Failure::Other(error)) => {
+            Err(Failure::Changed) => return Err(AFTER_CONFLICT),
+            Err(error) => {
                 let name = &claim.model.object.name;
                 tracing::warn!(node_claim = name, %error, effect = effect.name(), "it could not be done; it is tried again");
                 if !effect.may_fail_alone() {
