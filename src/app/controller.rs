@@ -92,7 +92,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     };
     supervisor.spawn("garbage collection", garbage.run(leases.leads_karpenters.subscribe()));
     supervisor.spawn("instance types", keep_instance_types(Arc::clone(&ec2)));
-    let types = WorkloadTypeController::new(context.clone(), catalogs.clone());
+    let types =
+        WorkloadTypeController::new(context.clone(), catalogs.clone(), leases.karpenters.leadership());
     supervisor.spawn(
         "catalogues",
         catalogs.keep(Arc::<Ec2<Sdk>>::clone(&ec2), caches.node_classes.clone(), leases.leads.subscribe()),

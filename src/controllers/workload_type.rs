@@ -23,9 +23,10 @@ use crate::api::workload_type::{
     ISOLATED, POOLS_READY, TAINT_SHARED, VALIDATION_SUCCEEDED, WorkloadType as ApiWorkloadType,
     WorkloadTypeStatus,
 };
+use crate::cluster::lease::Leadership;
 use crate::cluster::write::{apply_status, within};
 use crate::lifecycle::type_deletion::{self, Remains, Step};
-use crate::lifecycle::type_status::{Counts, EnvelopeState, launched, status, stray};
+use crate::lifecycle::type_status::{Counts, EnvelopeState, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
 
@@ -47,6 +48,8 @@ pub struct WorkloadTypeController {
     catalogs: Catalogs,
     /// Raised when a Node changes in something that envelopes depend on. Nodes report all the time.
     nodes: watch::Sender<u64>,
+    /// Who holds Karpenter's lease.
+    karpenters_lease: watch::Receiver<Leadership>,
 }
 
 /// The envelopes, and what they were computed from.
@@ -69,7 +72,7 @@ struct MadeFrom {
 impl WorkloadTypeController {
     /// To be made before the caches are filled: it is told about Nodes from now on.
     #[must_use]
-    pub fn new(context: Context, catalogs: Catalogs) -> Self {
+    pub fn new(context: Context, catalogs: Catalogs, karpenters_lease: watch::Receiver<Leadership>) -> Self {
         let nodes = watch::Sender::new(0);
         let changed = nodes.clone();
         context.caches.nodes.observe(move |before, now| {
@@ -77,7 +80,7 @@ impl WorkloadTypeController {
                 changed.send_modify(|revision| *revision += 1);
             }
         });
-        Self { context, catalogs, nodes }
+        Self { context, catalogs, nodes, karpenters_lease }
     }
 
     /// Keeps the statuses while `leads` says so, for as long as it is awaited.
@@ -92,6 +95,7 @@ impl WorkloadTypeController {
             self.nodes.subscribe(),
         ];
         let mut catalogs = self.catalogs.changes();
+        let mut karpenters_lease = self.karpenters_lease.clone();
         let mut envelopes = Envelopes::default();
         let mut retries = Retries::default();
         loop {
@@ -104,6 +108,7 @@ impl WorkloadTypeController {
                 change.mark_unchanged();
             }
             catalogs.mark_unchanged();
+            karpenters_lease.mark_unchanged();
             if is_synced && *leads.borrow_and_update() {
                 self.write_all(&mut envelopes, &mut retries).await;
             }
@@ -111,6 +116,8 @@ impl WorkloadTypeController {
                 // All arms only wait; whatever changed, everything is looked at again.
                 _ = select_all(changes.iter_mut().map(|change| Box::pin(change.changed()))) => {}
                 _ = catalogs.changed() => {}
+                // The channel's sender is kept by the leases, which outlive this task.
+                _ = karpenters_lease.changed() => {}
                 _ = leads.changed() => {}
                 () = retries.due() => {}
             }
@@ -132,6 +139,10 @@ impl WorkloadTypeController {
         let claims = caches.node_claims.all();
         let costs = costs(claims.iter().map(|claim| &claim.model), &self.catalogs.all());
         let counts = Counts { costs, ..self.counts(&nodes) };
+        let left_to = match &*self.karpenters_lease.borrow() {
+            Leadership::Other(holder) => Some(holder.clone()),
+            Leadership::Nobody | Leadership::Ours => None,
+        };
         let now = self.context.clock.now();
         let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
             .filter_map(|object| types.get(&object.name_any()))
@@ -146,7 +157,9 @@ impl WorkloadTypeController {
             let step = type_deletion::step(object, &remains);
             let remains = type_deletion::is_deleted(object).then_some(&remains);
             let envelope = envelopes.by_type.get(&name).unwrap_or(&EnvelopeState::Awaited);
-            let wanted = status(object, &fleet, &counts, envelope, remains, now);
+            let left_to = left_to.as_deref();
+            let surroundings = Surroundings { fleet: &fleet, counts: &counts, envelope, remains, left_to };
+            let wanted = status(object, &surroundings, now);
             let written = self.write(object, wanted, step).await;
             let wait = retries.note(&name, written.is_ok(), Instant::now()).as_secs();
             if let Err(error) = written {

@@ -53,16 +53,29 @@ pub enum EnvelopeState {
     Known(api::Envelope),
 }
 
-/// The status that the object should have. `remains` is what is left of a type that was deleted.
+/// What a status is made from, beside the type itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Types, pools and nodes.
+    pub fleet: &'a Fleet<'a>,
+    /// What can be counted.
+    pub counts: &'a Counts,
+    /// How large a pod the type can run.
+    pub envelope: &'a EnvelopeState,
+    /// What is left of a type that was deleted.
+    pub remains: Option<&'a Remains>,
+    /// Who else holds Karpenter's lease: then the pools are left to them.
+    pub left_to: Option<&'a str>,
+}
+
+/// The status that the object should have.
 #[must_use]
 pub fn status(
     object: &api::WorkloadType,
-    fleet: &Fleet<'_>,
-    counts: &Counts,
-    envelope: &EnvelopeState,
-    remains: Option<&Remains>,
+    surroundings: &Surroundings<'_>,
     now: Timestamp,
 ) -> WorkloadTypeStatus {
+    let Surroundings { fleet, counts, envelope, remains, left_to } = *surroundings;
     let before = object.status.clone().unwrap_or_default();
     let workload_type = WorkloadType::read(object);
     let derivation = derive(&workload_type, fleet);
@@ -96,7 +109,7 @@ pub fn status(
             .map(|pool| PoolStatus {
                 nodes: Some(nodes_of(pool)),
                 hourly_cost: cost_of(pool),
-                ..pool_status(pool, &derivation.findings)
+                ..pool_status(pool, &derivation.findings, left_to)
             })
             .collect(),
         hourly_cost,
@@ -154,7 +167,7 @@ fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -
     std::iter::once(first).chain(others).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn pool_status(pool: &str, findings: &[Finding]) -> PoolStatus {
+fn pool_status(pool: &str, findings: &[Finding], left_to: Option<&str>) -> PoolStatus {
     let object = format!("NodePool {pool}");
     let unusable = |finding: &&Finding| {
         matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable)
@@ -164,10 +177,17 @@ fn pool_status(pool: &str, findings: &[Finding]) -> PoolStatus {
     PoolStatus {
         name: pool.to_owned(),
         ready: problems.is_empty(),
-        message: problems.join("; "),
+        message: { problems.iter().cloned() }.chain(left_to.map(left)).collect::<Vec<_>>().join("; "),
         nodes: None,
         hourly_cost: None,
     }
+}
+
+fn left(holder: &str) -> String {
+    let lease = labels::KARPENTER_LEASE;
+    format!(
+        "left alone: {holder} holds the Lease {lease}, so nodes of karpenter.k8s.aws classes are its business"
+    )
 }
 
 /// `0.1785`: dollars to a hundredth of a cent, as prices are listed.

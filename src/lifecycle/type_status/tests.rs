@@ -47,14 +47,9 @@ fn status_of(
     for node in nodes {
         *counts.nodes.entry(node.pool.clone()).or_default() += 1;
     }
-    status(
-        object,
-        &Fleet { types: &types, pools: &pools, nodes },
-        &counts,
-        &EnvelopeState::Unknown,
-        remains,
-        at(60),
-    )
+    let fleet = Fleet { types: &types, pools: &pools, nodes };
+    let (counts, envelope) = (&counts, &EnvelopeState::Unknown);
+    status(object, &Surroundings { fleet: &fleet, counts, envelope, remains, left_to: None }, at(60))
 }
 
 /// Condition, status, reason; those that are well for no particular reason are left out.
@@ -205,7 +200,7 @@ fn decided(before: Value, pools: &[&str], counts: &Counts, envelope: &EnvelopeSt
     let types = [("application".to_owned(), WorkloadType::read(&object))].into();
     let pools = pools.iter().map(pool).collect();
     let fleet = Fleet { types: &types, pools: &pools, nodes: &[] };
-    status(&object, &fleet, counts, envelope, None, at(60))
+    status(&object, &Surroundings { fleet: &fleet, counts, envelope, remains: None, left_to: None }, at(60))
 }
 
 #[test]
@@ -268,4 +263,21 @@ fn an_envelope_stands_until_the_cloud_has_answered_and_goes_when_it_cannot_be_kn
         let status = decided(before.clone(), &["large", "small"], &Counts::default(), &state);
         assert_eq!(status.envelope, expected, "{state:?}");
     }
+}
+
+#[test]
+fn pools_that_are_left_to_karpenter_say_so_and_stay_ready() {
+    let object = workload_type("a", json!({ "pools": [{ "name": "p" }] }), json!(null));
+    let types = [("a".to_owned(), WorkloadType::read(&object))].into();
+    let pools = [("p".to_owned(), pool(&["t=a:NoSchedule"]))].into();
+    let fleet = Fleet { types: &types, pools: &pools, nodes: &[] };
+    let (counts, envelope) = (&Counts::default(), &EnvelopeState::Unknown);
+    let left_to = Some("karpenter-7d9f");
+    let status =
+        status(&object, &Surroundings { fleet: &fleet, counts, envelope, remains: None, left_to }, at(60));
+    assert!(status.pools[0].ready);
+    assert_eq!(
+        status.pools[0].message,
+        "left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business"
+    );
 }

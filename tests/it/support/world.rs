@@ -48,7 +48,13 @@ pub(crate) fn treenail() -> Treenail {
 impl World {
     /// A cluster of one's own, for tests that disturb it.
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_after(async |_| Ok(())).await
+    }
+
+    /// The same, with something done in the cluster before Treenail comes.
+    pub(crate) async fn start_after(prepare: impl AsyncFnOnce(&Lab) -> Result<()>) -> Result<Self> {
         let lab = Lab::start(&[User::named("alice")]).await?;
+        prepare(&lab).await?;
         let (treenail, balancer) = (treenail(), Balancer::start().await?);
         treenail.install_crds(&lab).await?;
         treenail.install_roles(&lab).await?;
