@@ -22,6 +22,7 @@ use super::effect::{ClaimPatch, DeletionReason, Effect, NodePatch, StatusPatch};
 use super::fence::Gate;
 use super::memory::{ClaimMemory, newest_event};
 use super::notice::Notice;
+use super::planted::PlantedPod;
 use super::{backoff, initialization, launch, liveness, registration, terminate};
 use crate::api::conditions::Change;
 use crate::api::{labels, nodeclaim};
@@ -56,6 +57,8 @@ pub struct ClaimView<'a> {
     pub type_labels: &'a BTreeMap<String, String>,
     /// Whether an instance may be launched.
     pub gate: &'a Gate,
+    /// Pods that wait for the claim's Node without a right to it. Only looked at before the launch.
+    pub planted: &'a [PlantedPod],
     /// What was answered before.
     pub memory: &'a ClaimMemory,
 }

@@ -7,6 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
+use super::backoff::later;
 use super::claim::{Draft, missing};
 use super::effect::{ClaimPatch, DeletionReason, Effect};
 use super::fence::Gate;
@@ -19,6 +22,11 @@ use crate::model::NodeClaim;
 
 /// Annotation on a NodeClaim: the number of the launch that is being attempted. Absent for the first one, 0.
 pub const LAUNCH_ATTEMPT: &str = "treenail.dev/launch-attempt";
+
+/// Pods that have no node go at once, whatever grace they are given.
+const PLANTED_GRACE: SignedDuration = SignedDuration::from_secs(1);
+/// Pods that are in the way are looked for so often: each change of a pod would be too much.
+const LOOK_FOR_PLANTED: SignedDuration = SignedDuration::from_secs(5);
 
 /// The longest message of a failed launch in a condition, in characters, as in Karpenter.
 const LONGEST_MESSAGE: usize = 300;
@@ -67,6 +75,9 @@ pub fn attempt(claim: &NodeClaim) -> u32 {
 
 fn start(draft: &mut Draft<'_>) {
     let claim = draft.view.claim;
+    if remove_planted(draft) {
+        return;
+    }
     if let Gate::Closed { reason, message } = draft.view.gate {
         draft.set(Change::unknown(LAUNCHED, *reason, message.as_str()));
         draft.report(&Notice::LaunchHeld { message });
@@ -79,6 +90,25 @@ fn start(draft: &mut Draft<'_>) {
         draft.report(&notice);
         liveness::launch_in_time(draft, None);
     }
+}
+
+/// Whether pods are in the way that would get onto the node without a right to. Those that something made go; the others are left to
+/// people, since nobody would make them again.
+fn remove_planted(draft: &mut Draft<'_>) -> bool {
+    let planted = draft.view.planted;
+    let (made, alone): (Vec<_>, Vec<_>) = planted.iter().partition(|planted| planted.has_controller);
+    for planted in made {
+        draft.push(Effect::Report(planted.event()));
+        draft.push(Effect::DeletePod { pod: planted.pod.clone(), grace: PLANTED_GRACE });
+    }
+    if !alone.is_empty() {
+        let notice = Notice::PlantedPods { planted: &alone };
+        draft.set(Change::unknown(LAUNCHED, "ForeignPodsWait", notice.to_string()));
+        draft.report(&notice);
+        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
+        liveness::launch_in_time(draft, None);
+    }
+    !planted.is_empty()
 }
 
 /// First what the instance adds to the metadata, then the status: a claim with a provider ID has all of its labels.

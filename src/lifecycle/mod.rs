@@ -2,7 +2,8 @@
 //!
 //! - [`claim`] is the entry: one step of a claim's life, from what is known to what is to be done. It goes through [`launch`],
 //!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`].
-//! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node.
+//! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node. [`planted`] finds the pods
+//!   that wait behind the fence without a right to.
 //! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
 //! - [`class_finalizer`] holds a node class until its last claim is gone.
 //! - [`gc`] finds what belongs to nothing any more, on both sides.
@@ -21,6 +22,7 @@ pub mod liveness;
 pub mod memory;
 mod notice;
 pub mod patch;
+pub mod planted;
 pub mod pool_status;
 mod registration;
 mod terminate;

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::drain::{Hold, Waiting};
+use super::planted::PlantedPod;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
@@ -26,6 +27,8 @@ pub(super) enum Notice<'a> {
     InvalidNodeClaim { problems: &'a [Problem] },
     /// The launch waits for a policy.
     LaunchHeld { message: &'a str },
+    /// The launch waits for pods to be removed that would get onto the node.
+    PlantedPods { planted: &'a [&'a PlantedPod] },
     /// The claim is given up, since no instance was launched in time.
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },
     /// The claim is given up, since no Node was registered in time.
@@ -74,6 +77,7 @@ impl Notice<'_> {
             Self::LaunchFailed { .. } => (Severity::Warning, "LaunchFailed"),
             Self::InvalidNodeClaim { .. } => (Severity::Warning, "InvalidNodeClaim"),
             Self::LaunchHeld { .. } => (Severity::Normal, "LaunchHeld"),
+            Self::PlantedPods { .. } => (Severity::Warning, "ForeignPodsWait"),
             Self::LaunchTimeout { .. } => (Severity::Warning, "LaunchTimeout"),
             Self::RegistrationTimeout { .. } => (Severity::Warning, "RegistrationTimeout"),
             Self::UnregisteredTaintMissing { .. } => (Severity::Warning, "UnregisteredTaintMissing"),
@@ -108,6 +112,11 @@ impl fmt::Display for Notice<'_> {
                 f.write_str("; delete it and create a correct one")
             }
             Self::LaunchHeld { message } => write!(f, "nothing is launched yet: {message}"),
+            Self::PlantedPods { planted } => {
+                f.write_str("nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: ")?;
+                list(f, planted, planted.len())?;
+                f.write_str("; delete them: nobody makes them again, and what is created now is judged")
+            }
             Self::LaunchTimeout { timeout, last } => {
                 write!(f, "no instance was launched within {timeout:#}, so the claim is deleted")?;
                 last.map_or(Ok(()), |last| write!(f, "; last failure: {last}"))

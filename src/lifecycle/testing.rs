@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::claim::{AttachedVolume, ClaimView, Step, step};
+use super::effect::PodRef;
 use super::fence::Gate;
 use super::memory::{ClaimMemory, LaunchedInstance};
+use super::planted::PlantedPod;
 use crate::api::labels;
 use crate::model::testing::nodes::type_labels;
 use crate::model::testing::{nodes, resource_list};
@@ -31,6 +33,17 @@ pub(crate) fn workload_type(name: &str, pools: &[&str], owned: &[&str]) -> Workl
     WorkloadType { name: name.into(), pools, recorded, ..WorkloadType::default() }
 }
 
+/// A pod that waits behind the fence of `application`.
+pub(crate) fn planted_pod(name: &str, has_controller: bool) -> PlantedPod {
+    let pod = nodes::pod(name);
+    PlantedPod {
+        pod: PodRef { key: pod.key, uid: pod.uid },
+        has_controller,
+        taint: nodes::taint("node-type=application:NoSchedule"),
+        owner: "application".to_owned(),
+    }
+}
+
 /// What is looked at, owned.
 #[derive(Debug, Clone)]
 pub(crate) struct Scene {
@@ -39,6 +52,7 @@ pub(crate) struct Scene {
     pub(crate) pods: Vec<BoundPod>,
     pub(crate) volumes: Vec<AttachedVolume>,
     pub(crate) gate: Gate,
+    pub(crate) planted: Vec<PlantedPod>,
     pub(crate) memory: ClaimMemory,
 }
 
@@ -50,6 +64,7 @@ impl Scene {
             pods: Vec::new(),
             volumes: Vec::new(),
             gate: Gate::Open,
+            planted: Vec::new(),
             memory: ClaimMemory::default(),
         }
     }
@@ -67,6 +82,7 @@ impl Scene {
             volumes: &self.volumes,
             type_labels: &type_labels(),
             gate: &self.gate,
+            planted: &self.planted,
             memory: &self.memory,
         };
         step(&view, now)

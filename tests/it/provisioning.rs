@@ -15,6 +15,7 @@ use treenail::api::workload_type::WorkloadType;
 use treenail::api::{conditions, labels};
 use treenail_lab::{Lab, User};
 
+use crate::support::claims::await_class;
 use crate::support::cluster::{administrator, apply, eventually, namespace, soon};
 use crate::support::world::{World, on_treenail};
 
@@ -342,3 +343,76 @@ metadata: {name: lost}
 spec:
   pools: [{name: nowhere}]
 ";
+
+#[test]
+fn pods_that_waited_for_a_fence_to_be_there_do_not_get_behind_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let world = World::start().await.unwrap();
+        let (lab, client) = (&world.lab, administrator(&world.lab).await);
+        // Nobody owns the taint yet, so anybody may tolerate it.
+        namespace(lab, "planter", &[]).await;
+        let spec = "tolerations: [{key: node-type, value: secret, effect: NoSchedule}], containers: [{name: app, image: app}]";
+        let planted = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: alone, namespace: planter}}\nspec: {{{spec}}}\n---\n\
+             apiVersion: batch/v1\nkind: Job\nmetadata: {{name: made, namespace: planter}}\nspec: {{template: {{spec: {{restartPolicy: Never, {spec}}}}}}}\n"
+        );
+        let outcome = apply(lab, &User::administrator(), &planted).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        let pods: Api<Pod> = Api::namespaced(client.clone(), "planter");
+        soon("both wait", async || (pods.list(&ListParams::default()).await.ok()?.items.len() == 2).then_some(()))
+            .await
+            .unwrap();
+
+        let example = std::fs::read_to_string("manifests/examples/application.yaml").unwrap();
+        let secret = example.replace("application", "secret");
+        let outcome = apply(lab, &User::administrator(), &secret).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        let types: Api<WorkloadType> = Api::all(client.clone());
+        let is_published = |found: Option<&WorkloadType>| {
+            found.and_then(|found| found.status.as_ref()).is_some_and(|status| !status.taints.is_empty())
+        };
+        eventually(&types, "secret", is_published).await.unwrap();
+        await_class(&client, "default").await;
+        soon("the webhook knows the type", async || {
+            let probe = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": "secrets", "labels": { "treenail.dev/workload-type": "secret" },
+            } });
+            apply(lab, &User::administrator(), &probe.to_string()).await.success.then_some(())
+        })
+        .await
+        .unwrap();
+        let rightful = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "rightful", "namespace": "secrets" },
+            "spec": { "containers": [{ "name": "app", "image": "app" }] },
+        });
+        soon("the pod is admitted", async || {
+            apply(lab, &User::administrator(), &rightful.to_string()).await.success.then_some(())
+        })
+        .await
+        .unwrap();
+
+        // What nobody makes again holds the launch, by name; what is made again is judged and does not come back.
+        let claims: Api<NodeClaim> = Api::all(client.clone());
+        soon("the launch waits", async || {
+            let claims = claims.list(&ListParams::default()).await.ok()?.items;
+            let status = claims.first()?.status.clone()?;
+            let launched = conditions::find(&status.conditions, "Launched")?.clone();
+            (launched.reason == "ForeignPodsWait" && launched.message.contains("planter/alone")).then_some(())
+        })
+        .await
+        .unwrap();
+        soon("the Job's pod is gone", async || {
+            let left = pods.list(&ListParams::default()).await.ok()?.items;
+            (left.len() == 1 && left[0].name_any() == "alone").then_some(())
+        })
+        .await
+        .unwrap();
+        assert!(lab.front().lifetimes().is_empty(), "launched while a pod waited that has no right to it");
+
+        pods.delete("alone", &DeleteParams::default()).await.unwrap();
+        let of_type: Api<Pod> = Api::namespaced(client.clone(), "secrets");
+        eventually(&of_type, "rightful", is_running).await.unwrap();
+        assert!(pods.list(&ListParams::default()).await.unwrap().items.is_empty());
+    });
+}

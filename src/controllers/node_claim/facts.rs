@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::admission::policies::Settings;
+use crate::api::labels;
+use crate::cluster::cache::Key;
 use crate::cluster::caches::{Caches, KnownClaim};
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::memory::ClaimMemory;
+use crate::lifecycle::planted::{PlantedPod, planted};
 use crate::model::workload_type::WorkloadType;
-use crate::model::{BoundPod, KnownPod, Node, ProviderId};
+use crate::model::{BoundPod, KnownPod, Node, NodeClaim, ProviderId};
 
 /// What is known of a claim and of what belongs to it, at one moment.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub(super) struct Facts {
     volumes: Vec<AttachedVolume>,
     type_labels: BTreeMap<String, String>,
     gate: Gate,
+    planted: Vec<PlantedPod>,
 }
 
 /// Every Node that says that it is this instance.
@@ -30,6 +35,18 @@ fn nodes_of(caches: &Caches, id: &ProviderId) -> Vec<Node> {
         .filter(|node| node.provider_id.as_ref() == Some(id))
         .cloned()
         .collect()
+}
+
+/// The pods that wait for the claim's Node without a right to it.
+fn planted_for(caches: &Caches, claim: &NodeClaim, types: &[WorkloadType]) -> Vec<PlantedPod> {
+    let exempt = Settings::default().exempt_namespaces;
+    let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
+        labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
+    };
+    let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
+    let known = caches.pods.all();
+    let unbound = known.iter().filter_map(|pod| pod.unbound());
+    planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces)
 }
 
 impl Facts {
@@ -58,6 +75,11 @@ impl Facts {
         Some(Self {
             type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
             gate: fence::gate(claim, &types),
+            planted: if claim.provider_id.is_none() {
+                planted_for(caches, claim, &types)
+            } else {
+                Vec::new()
+            },
             claim: known,
             nodes,
             pods,
@@ -79,6 +101,7 @@ impl Facts {
             volumes: &self.volumes,
             type_labels: &self.type_labels,
             gate: &self.gate,
+            planted: &self.planted,
             memory,
         }
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::memory::Answer;
-use crate::lifecycle::testing::{Scene, launched_instance};
+use crate::lifecycle::testing::{Scene, launched_instance, planted_pod};
 use crate::model::problem::Problem;
 use crate::model::testing::nodes::{at, claim};
 
@@ -29,6 +29,31 @@ fn short(effects: &[Effect]) -> Vec<String> {
         other => format!("{other:?}"),
     };
     effects.iter().map(word).collect()
+}
+
+#[test]
+fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
+    let mut scene = Scene::new(claim());
+    scene.planted = vec![planted_pod("made", true)];
+    let step = scene.step(at(1));
+    let [Effect::Report(event), Effect::DeletePod { pod, .. }, ..] = step.effects.as_slice() else {
+        panic!("{:?}", step.effects)
+    };
+    assert_eq!((event.reason, pod.uid.as_str()), ("ForeignToleration", "made-uid"));
+    scene.planted.push(planted_pod("alone", false));
+    let step = scene.step(at(1));
+    let words = short(&step.effects);
+    assert!(
+        words.contains(&"ForeignPodsWait".to_owned()) && words.contains(&"status".to_owned()),
+        "{words:?}"
+    );
+    assert_eq!(step.requeue_at, Some(at(6)), "they are looked for again");
+    let is_deleted = |uid: &str| {
+        step.effects.iter().any(|effect| matches!(effect, Effect::DeletePod { pod, .. } if pod.uid == uid))
+    };
+    assert!(is_deleted("made-uid") && !is_deleted("alone-uid"));
+    scene.planted.clear();
+    assert_eq!(short(&scene.step(at(2)).effects), ["launch 0"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::lifecycle::testing::planted_pod;
 use crate::model::bound_pod::BoundPod;
 use crate::model::testing::nodes::{at, claim, instance_id, pod, registered_node};
 
@@ -10,6 +11,7 @@ fn all<'a>(
     waiting: &'a [Waiting<'a>],
     problems: &'a [Problem],
     id: &'a ProviderId,
+    planted: &'a [&'a PlantedPod],
 ) -> Vec<Notice<'a>> {
     let node = &nodes[0];
     let message = "odd";
@@ -20,6 +22,7 @@ fn all<'a>(
         Notice::LaunchFailed { message },
         Notice::InvalidNodeClaim { problems },
         Notice::LaunchHeld { message },
+        Notice::PlantedPods { planted },
         Notice::LaunchTimeout { timeout, last: Some(message) },
         Notice::LaunchTimeout { timeout, last: None },
         Notice::RegistrationTimeout { timeout, provider_id: id },
@@ -38,6 +41,7 @@ fn all<'a>(
             | Notice::LaunchFailed { .. }
             | Notice::InvalidNodeClaim { .. }
             | Notice::LaunchHeld { .. }
+            | Notice::PlantedPods { .. }
             | Notice::LaunchTimeout { .. }
             | Notice::RegistrationTimeout { .. }
             | Notice::UnregisteredTaintMissing { .. }
@@ -67,7 +71,9 @@ fn check(expected: Expect) {
     let waiting: Vec<_> = pods.iter().zip(holds).map(|(pod, hold)| Waiting { pod, hold }).collect();
     let problems = [Problem::new("spec.taints[0].effect", "is unknown; use NoSchedule")];
     let id = instance_id();
-    let lines = all(&nodes, &waiting, &problems, &id).into_iter().map(|notice| {
+    let alone = planted_pod("a", false);
+    let planted = [&alone];
+    let lines = all(&nodes, &waiting, &problems, &id, &planted).into_iter().map(|notice| {
         let Event { regarding, severity, reason, message, .. } = notice.about(&claim());
         let object = match regarding {
             Regarding::NodeClaim { name, .. } => format!("NodeClaim {name}"),
@@ -95,6 +101,8 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
             nothing is launched, since the claim cannot be used as it is written: spec.taints[0].effect: is unknown; use NoSchedule; delete it and create a correct one
         Normal LaunchHeld NodeClaim application-x7k2q
             nothing is launched yet: odd
+        Warning ForeignPodsWait NodeClaim application-x7k2q
+            nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
         Warning LaunchTimeout NodeClaim application-x7k2q
             no instance was launched within 5m, so the claim is deleted; last failure: odd
         Warning LaunchTimeout NodeClaim application-x7k2q

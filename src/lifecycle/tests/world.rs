@@ -506,6 +506,7 @@ impl Run {
                 volumes: &[],
                 type_labels: &type_labels(),
                 gate: &Gate::Open,
+                planted: &[],
                 memory: &self.memory,
             };
             let step = step(&view, self.world.time());

@@ -1,0 +1,159 @@
+//! Pods that wait for a fence to be opened behind them: they tolerate a taint that a workload type owns, and are not of that type.
+//!
+//! Admission refuses such a pod once the taint is owned. One that was created before is still there, and would be bound to the first
+//! node that carries the taint. So nothing is launched while there is any: those that something made are deleted, since what is made in
+//! their place is judged; those that nobody would make again are left to people, by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::effect::PodRef;
+use crate::api::labels;
+use crate::model::event::{Event, Regarding, Severity};
+use crate::model::workload_type::{WorkloadType, is_ownable};
+use crate::model::{NodeClaim, Pod, Taint};
+
+/// A pod that would get onto a node that it has no right to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlantedPod {
+    /// The pod.
+    pub pod: PodRef,
+    /// Whether something made it that will make another.
+    pub has_controller: bool,
+    /// The taint that it tolerates.
+    pub taint: Taint,
+    /// The workload type that owns the taint.
+    pub owner: String,
+}
+
+impl PlantedPod {
+    /// What is told about a pod that is deleted.
+    pub(super) fn event(&self) -> Event {
+        Event {
+            regarding: Regarding::Pod { key: self.pod.key.clone(), uid: self.pod.uid.clone() },
+            severity: Severity::Warning,
+            reason: "ForeignToleration",
+            message: format!(
+                "it is deleted, since it tolerates the taint {} of workload type {} and is not of that type; what is created in its \
+                 place is judged by admission",
+                self.taint, self.owner
+            ),
+            same_if: String::new(),
+        }
+    }
+}
+
+/// `shop/a (tolerates node-type=b:NoSchedule of workload type b)`.
+impl fmt::Display for PlantedPod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (tolerates {} of workload type {})", self.pod.key, self.taint, self.owner)
+    }
+}
+
+/// The pods that wait for the node of this claim without a right to it.
+///
+/// `types` are all of them, `pods` all that have no node, in namespaces that are judged; `namespaces` are the workload types of those that
+/// have one, by the namespace's name.
+#[must_use]
+pub fn planted<'p>(
+    claim: &NodeClaim,
+    types: &[WorkloadType],
+    pods: impl IntoIterator<Item = &'p Pod>,
+    namespaces: &BTreeMap<String, String>,
+) -> Vec<PlantedPod> {
+    let owned: Vec<_> = { claim.taints.iter().filter(|taint| is_ownable(taint)) }
+        .map(|taint| {
+            let owners = types.iter().filter(|it| it.recorded.contains_key(taint));
+            (taint, owners.map(|it| it.name.as_str()).collect::<Vec<_>>())
+        })
+        .filter(|(_, owners)| !owners.is_empty())
+        .collect();
+    if owned.is_empty() {
+        return Vec::new();
+    }
+    let mut planted = Vec::new();
+    for pod in pods {
+        // A DaemonSet's pod is made for a node that is there.
+        if pod.phase.is_terminal() || pod.is_terminating || pod.pinned_to().is_some() {
+            continue;
+        }
+        let own = pod.labels.get(labels::WORKLOAD_TYPE).or_else(|| namespaces.get(&pod.key.namespace));
+        let is_tolerated = |taint: &Taint| pod.tolerations.iter().any(|it| it.tolerates(taint));
+        let foreign = owned.iter().find(|(taint, owners)| {
+            is_tolerated(taint) && !own.is_some_and(|own| owners.contains(&own.as_str()))
+        });
+        if let Some((taint, owners)) = foreign {
+            planted.push(PlantedPod {
+                pod: PodRef { key: pod.key.clone(), uid: pod.uid.clone() },
+                has_controller: pod.controller().is_some(),
+                taint: (*taint).clone(),
+                owner: owners.first().map(|name| (*name).to_owned()).unwrap_or_default(),
+            });
+        }
+    }
+    planted
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::lifecycle::testing::workload_type;
+    use crate::model::testing::nodes::claim;
+
+    fn pod(name: &str, tolerations: serde_json::Value, owner: Option<&str>) -> Pod {
+        let owners = owner.map(|kind| json!([{ "apiVersion": "apps/v1", "kind": kind, "name": "o", "uid": "o", "controller": true }]));
+        Pod::from_api(
+            &serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": name, "uid": name, "ownerReferences": owners },
+                "spec": { "containers": [], "tolerations": tolerations },
+            }))
+            .unwrap(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn whoever_tolerates_the_fence_and_is_not_of_its_type_is_found() {
+        let exact = || json!([{ "key": "node-type", "operator": "Equal", "value": "application", "effect": "NoSchedule" }]);
+        let wildcard = || json!([{ "operator": "Exists" }]);
+        let other = || json!([{ "key": "node-type", "operator": "Equal", "value": "monitoring", "effect": "NoSchedule" }]);
+        let mut pinned = pod("pinned", wildcard(), Some("DaemonSet"));
+        pinned.alternatives = Pod::from_api(
+            &serde_json::from_value(json!({
+                "metadata": {},
+                "spec": { "containers": [], "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["n1"] }] }],
+                } } } },
+            }))
+            .unwrap(),
+        )
+        .unwrap()
+        .alternatives;
+        let mut ended = pod("ended", wildcard(), None);
+        ended.phase = crate::model::pod::Phase::Succeeded;
+        let mut labelled = pod("labelled", exact(), None);
+        labelled.labels.insert(labels::WORKLOAD_TYPE.to_owned(), "application".to_owned());
+        let pods = [
+            pod("shop", exact(), None),
+            pod("metrics", exact(), None),
+            pod("typeless", wildcard(), Some("ReplicaSet")),
+            pod("harmless", other(), None),
+            pinned,
+            ended,
+            labelled,
+        ];
+        let types = [
+            workload_type("application", &["application"], &["node-type=application:NoSchedule"]),
+            workload_type("monitoring", &["monitoring"], &[]),
+        ];
+        let namespaces = [("shop", "application"), ("metrics", "monitoring")];
+        let namespaces = namespaces.map(|(name, it)| (name.to_owned(), it.to_owned())).into();
+        let found = planted(&claim(), &types, &pods, &namespaces);
+        let shown: Vec<_> =
+            found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner.as_str())).collect();
+        assert_eq!(shown, [("metrics", false, "application"), ("typeless", true, "application")]);
+        assert!(planted(&claim(), &types[1..], &pods, &namespaces).is_empty(), "nobody owns the taint");
+    }
+}
