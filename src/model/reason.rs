@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use super::{
     host_port::HostPort,
     min_values::MinValuesShortfall,
@@ -110,6 +112,13 @@ pub enum Reason {
         /// The namespace.
         namespace: String,
     },
+    /// Nodes were there for the pod, one after the other, and it was bound to none of them.
+    NeverBound {
+        /// How many.
+        times: u32,
+        /// When the next one may be launched.
+        until: Timestamp,
+    },
     /// An earlier pool of the workload type would do, and has not been without capacity for so long that this one may be used.
     FallbackNotDue {
         /// The earlier pool.
@@ -151,6 +160,7 @@ impl Reason {
             Self::NoPool { .. } => "NoPool",
             Self::WorkloadTypeClosed { .. } => "WorkloadTypeClosed",
             Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
+            Self::NeverBound { .. } => "NeverBound",
             Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
@@ -179,6 +189,7 @@ impl Reason {
             | Self::PoolNotReady { .. }
             | Self::NoPool { .. }
             | Self::WorkloadTypeClosed { .. }
+            | Self::NeverBound { .. }
             | Self::FallbackNotDue { .. }
             | Self::MalformedPod(_)
             | Self::NotProvisionable(_) => None,
@@ -267,6 +278,10 @@ impl Reason {
                 Excerpt(namespace),
                 Excerpt(workload_type)
             ),
+            Self::NeverBound { times, until } => write!(
+                f,
+                "{times} times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after {until}"
+            ),
             Self::FallbackNotDue { pool } => {
                 write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
             }
@@ -315,6 +330,9 @@ impl Reason {
             Self::WorkloadTypeNotAllowed { .. } => {
                 f.write_str("label the namespace with the type, or create the pod without the label")
             }
+            Self::NeverBound { .. } => f.write_str(
+                "see kube-scheduler's event on the pod for what those nodes lacked, and request or select less",
+            ),
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { .. } => {

@@ -235,7 +235,7 @@ impl Provisioner {
                 let known = caches.pods.get(&pod.namespace, &pod.name)?;
                 known.unbound().map(|pod| pod.requests.clone())
             };
-            nominations.release_crowded_out(requests, &self.room(&nominations.nodes()));
+            nominations.release_crowded_out(requests, &self.room(&nominations.nodes()), now);
             waiting.retain(|pod, uid| nominations.of(pod, uid).is_none());
         });
         self.left_out.retain(|pod, uid| waiting.get(pod) == Some(uid));

@@ -25,26 +25,65 @@ struct Nomination {
     until: Option<Timestamp>,
 }
 
+/// So many promises to a pod may be broken before it waits for the next one: others may have taken its place, or kube-scheduler was slow.
+const BROKEN_WITHOUT_PAUSE: u32 = 2;
+/// So long it waits then, and twice as long after each further one …
+const PAUSE: SignedDuration = SignedDuration::from_secs(30);
+/// … but never longer.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Promises to a pod that were not kept although the node was there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Broken {
+    uid: String,
+    times: u32,
+    /// Until when no further promise is made.
+    until: Timestamp,
+}
+
+/// Why a pod is promised nothing for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// How often a node was there for it that it was not bound to.
+    pub times: u32,
+    /// Until when.
+    pub until: Timestamp,
+}
+
 /// The promises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nominations(BTreeMap<PodKey, Nomination>);
+pub struct Nominations {
+    promised: BTreeMap<PodKey, Nomination>,
+    broken: BTreeMap<PodKey, Broken>,
+}
 
 impl Nominations {
     /// Promises the pod a place on the node of this claim, or on this Node if it has none.
     pub fn nominate(&mut self, pod: PodKey, uid: &str, node: &str) {
-        self.0.insert(pod, Nomination { uid: uid.to_owned(), node: node.to_owned(), until: None });
+        self.promised.insert(pod, Nomination { uid: uid.to_owned(), node: node.to_owned(), until: None });
     }
 
     /// Where the pod was promised a place.
     #[must_use]
     pub fn of(&self, pod: &PodKey, uid: &str) -> Option<&str> {
-        self.0.get(pod).filter(|nomination| nomination.uid == uid).map(|nomination| nomination.node.as_str())
+        self.promised
+            .get(pod)
+            .filter(|nomination| nomination.uid == uid)
+            .map(|nomination| nomination.node.as_str())
+    }
+
+    /// Why the pod is to be promised nothing now: nodes were there for it, one after the other, and it was bound to none of them. What
+    /// is promised and what the scheduler sees differ then, and each further node would cost money for nothing.
+    #[must_use]
+    pub fn pause(&self, pod: &PodKey, uid: &str, now: Timestamp) -> Option<Pause> {
+        let broken = self.broken.get(pod).filter(|broken| broken.uid == uid && broken.until > now)?;
+        Some(Pause { times: broken.times, until: broken.until })
     }
 
     /// Until when a pod that was promised a place on this node can be expected there; for ever while the node is on its way.
     #[must_use]
     pub fn until(&self, node: &str) -> Option<Timestamp> {
-        let promised = self.0.values().filter(|nomination| nomination.node == node);
+        let promised = self.promised.values().filter(|nomination| nomination.node == node);
         promised.map(|nomination| nomination.until.unwrap_or(Timestamp::MAX)).max()
     }
 
@@ -58,14 +97,22 @@ impl Nominations {
         node: impl Fn(&str) -> Progress,
         now: Timestamp,
     ) {
-        self.0.retain(|pod, nomination| {
+        let Self { promised, broken } = self;
+        broken.retain(|pod, broken| waits(pod, &broken.uid));
+        promised.retain(|pod, nomination| {
             if !waits(pod, &nomination.uid) {
                 return false;
             }
             match node(&nomination.node) {
                 Progress::Gone => false,
                 Progress::OnItsWay => true,
-                Progress::Ready => *nomination.until.get_or_insert(now + STANDS_FOR) > now,
+                Progress::Ready => {
+                    let stands = *nomination.until.get_or_insert(now + STANDS_FOR) > now;
+                    if !stands {
+                        note_broken(broken, pod, &nomination.uid, now);
+                    }
+                    stands
+                }
             }
         });
     }
@@ -73,7 +120,7 @@ impl Nominations {
     /// The nodes (or claims) on which places are promised.
     #[must_use]
     pub fn nodes(&self) -> BTreeSet<String> {
-        self.0.values().map(|nomination| nomination.node.clone()).collect()
+        self.promised.values().map(|nomination| nomination.node.clone()).collect()
     }
 
     /// Ends promises that cannot be kept any more, since kube-scheduler has put other pods in their places: those pods are planned for
@@ -85,15 +132,19 @@ impl Nominations {
         &mut self,
         requests: impl Fn(&PodKey) -> Option<ResourceList>,
         room: &BTreeMap<String, ResourceList>,
+        now: Timestamp,
     ) {
         let mut room = room.clone();
-        self.0.retain(|pod, nomination| {
+        let Self { promised, broken } = self;
+        promised.retain(|pod, nomination| {
             let (Some(left), Some(requests)) = (room.get_mut(&nomination.node), requests(pod)) else {
                 return true;
             };
             let fits = requests.fits_in(left);
             if fits {
                 *left = left.minus(&requests);
+            } else {
+                note_broken(broken, pod, &nomination.uid, now);
             }
             fits
         });
@@ -102,8 +153,21 @@ impl Nominations {
     /// The next moment at which a promise ends.
     #[must_use]
     pub fn next_end(&self) -> Option<Timestamp> {
-        self.0.values().filter_map(|nomination| nomination.until).min()
+        self.promised.values().filter_map(|nomination| nomination.until).min()
     }
+}
+
+fn note_broken(broken: &mut BTreeMap<PodKey, Broken>, pod: &PodKey, uid: &str, now: Timestamp) {
+    let before = broken.get(pod).filter(|broken| broken.uid == uid).map_or(0, |broken| broken.times);
+    let times = before.saturating_add(1);
+    let pause = match times.checked_sub(BROKEN_WITHOUT_PAUSE + 1) {
+        None => SignedDuration::ZERO,
+        Some(more) => {
+            PAUSE.checked_mul(2_i32.saturating_pow(more)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+        }
+    };
+    let until = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+    broken.insert(pod.clone(), Broken { uid: uid.to_owned(), times, until });
 }
 
 /// The promises of the process, shared between who makes them and who must not take a node away before they are kept. Cheap to clone, all
@@ -186,13 +250,44 @@ mod tests {
         let room = [("full", "cpu=100m pods=9"), ("half", "cpu=700m pods=9")];
         let room = room.map(|(node, left)| (node.to_owned(), resource_list(left))).into();
         let requests = |_: &PodKey| Some(resource_list("cpu=500m pods=1"));
-        nominations.release_crowded_out(requests, &room);
+        nominations.release_crowded_out(requests, &room, at(0));
         let left: Vec<_> = ["a", "b", "c", "d"]
             .into_iter()
             .filter(|name| nominations.of(&pod(name), "u").is_some())
             .collect();
         assert_eq!(left, ["b", "d"]);
         assert_eq!(nominations.nodes(), ["half".to_owned(), "on-its-way".to_owned()].into());
+    }
+
+    /// A kubelet gives less than was expected, or a label is on no node that is there: one more node would be like the last.
+    #[test]
+    fn a_pod_that_ready_nodes_do_not_get_waits_longer_and_longer_for_the_next() {
+        let mut nominations = Nominations::default();
+        let room = [("node".to_owned(), resource_list("cpu=100m pods=9"))].into();
+        let (mut now, mut pauses) = (0, Vec::new());
+        for again in 0..9 {
+            assert_eq!(nominations.pause(&pod("a"), "u", at(now)), None);
+            nominations.nominate(pod("a"), "u", "node");
+            nominations.review(|_, _| true, |_| Progress::Ready, at(now));
+            if again % 2 == 0 {
+                nominations.release_crowded_out(|_| Some(resource_list("cpu=500m pods=1")), &room, at(now));
+            } else {
+                now += 20;
+                nominations.review(|_, _| true, |_| Progress::Ready, at(now));
+            }
+            assert_eq!(nominations.of(&pod("a"), "u"), None);
+            let pause = nominations.pause(&pod("a"), "u", at(now));
+            assert!(pause.is_none_or(|pause| pause.times == again + 1));
+            let seconds = pause.map_or(0, |pause| pause.until.as_second() - now);
+            pauses.push(seconds);
+            now += seconds;
+        }
+        assert_eq!(pauses, [0, 0, 30, 60, 120, 240, 480, 600, 600]);
+        nominations.review(|_, _| true, |_| Progress::Ready, at(now - 1));
+        assert!(nominations.pause(&pod("a"), "u", at(now - 1)).is_some());
+        assert_eq!(nominations.pause(&pod("a"), "another", at(now - 1)), None);
+        nominations.review(|_, _| false, |_| Progress::Ready, at(now - 1));
+        assert_eq!(nominations.pause(&pod("a"), "u", at(now - 1)), None, "it waits no more");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
+use super::nominations::Pause;
 use super::world::World;
 use crate::api::labels;
 use crate::model::pod::PodKey;
@@ -32,13 +35,13 @@ pub fn is_waiting(pod: &Pod) -> bool {
 }
 
 /// The pods of the world that wait.
-pub(super) fn waiting(world: &World) -> Waiting {
+pub(super) fn waiting(world: &World, now: Timestamp) -> Waiting {
     let mut found = Waiting::default();
     for pod in world.pods.iter().filter_map(|pod| pod.unbound()).filter(|pod| is_waiting(pod)) {
         if world.nominations.of(&pod.key, &pod.uid).is_some() {
             continue;
         }
-        match workload_type(pod, world) {
+        match may_be_promised(pod, world, now).and_then(|()| workload_type(pod, world)) {
             Ok(workload_type) => found.pods.push(PendingPod { pod: pod.clone(), workload_type }),
             Err(Obstacle::Told(reason)) => found.left_out.push(LeftOut {
                 pod: pod.key.clone(),
@@ -57,6 +60,14 @@ enum Obstacle {
     NamespaceUnknown,
     /// People should be told.
     Told(Box<Reason>),
+}
+
+/// Another node is not launched at once for a pod that was bound to none of those that were.
+fn may_be_promised(pod: &Pod, world: &World, now: Timestamp) -> Result<(), Obstacle> {
+    match world.nominations.pause(&pod.key, &pod.uid, now) {
+        None => Ok(()),
+        Some(Pause { times, until }) => Err(Obstacle::Told(Box::new(Reason::NeverBound { times, until }))),
+    }
 }
 
 /// The pod's workload type.

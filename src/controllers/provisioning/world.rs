@@ -66,7 +66,7 @@ impl World {
     /// promised. And a pod on a node that is being drained is not planned for before it is evicted: its successor waits like any other.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let Waiting { pods, left_out, uids } = waiting(self);
+        let Waiting { pods, left_out, uids } = waiting(self, now);
         let machines = machines(self);
         let preference = |workload_type: &WorkloadType, pool: &String| PoolPreference {
             pool: pool.clone(),

@@ -79,7 +79,10 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
         Some(Reason::WorkloadTypeClosed { .. }) => {
             Reason::WorkloadTypeNotAllowed { workload_type: owned("application"), namespace: owned("shop") }
         }
-        Some(Reason::WorkloadTypeNotAllowed { .. }) => Reason::FallbackNotDue { pool: owned("application") },
+        Some(Reason::WorkloadTypeNotAllowed { .. }) => {
+            Reason::NeverBound { times: 3, until: "2026-03-01T12:00:30Z".parse().unwrap() }
+        }
+        Some(Reason::NeverBound { .. }) => Reason::FallbackNotDue { pool: owned("application") },
         Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
                 key: owned("karpenter.k8s.aws/instance-family"),
@@ -143,6 +146,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           the workload type application is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType; see its conditions
         WorkloadTypeNotAllowed
           metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type application; label the namespace with the type, or create the pod without the label
+        NeverBound
+          3 times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after 2026-03-01T12:00:30Z; see kube-scheduler's event on the pod for what those nodes lacked, and request or select less
         FallbackNotDue
           pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
         TooFewValues

@@ -49,7 +49,7 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
         world.namespaces.insert("free".to_owned(), Arc::default());
         let key = PodKey { namespace: "shop".to_owned(), name: "web".to_owned() };
         world.nominations.nominate(key, "promised", "c1");
-        let found = waiting(&world);
+        let found = waiting(&world, at(0));
         let planned = found.pods.iter().map(|pending| match &pending.workload_type {
             Some(name) => format!("planned for as {name}"),
             None => "planned for".to_owned(),
