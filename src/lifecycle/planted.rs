@@ -10,8 +10,10 @@ use std::fmt;
 use super::effect::PodRef;
 use crate::api::labels;
 use crate::model::event::{Event, Regarding, Severity};
+use crate::model::pod::NodeAlternative;
+use crate::model::taints::first_untolerated;
 use crate::model::workload_type::{WorkloadType, is_ownable};
-use crate::model::{NodeClaim, Pod, Taint};
+use crate::model::{NodeClaim, Pod, Requirement, Taint};
 
 /// A pod that would get onto a node that it has no right to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +55,15 @@ impl fmt::Display for PlantedPod {
 /// The pods that wait for the node of this claim without a right to it.
 ///
 /// `types` are all of them, `pods` all that have no node, in namespaces that are judged; `namespaces` are the workload types of those that
-/// have one, by the namespace's name.
+/// have one, by the namespace's name. A pod's own label counts for nothing: it may be as old as the pod. `is_node` says whether there is a
+/// Node of a name: a pod that asks for one by name gets onto no other.
 #[must_use]
 pub fn planted<'p>(
     claim: &NodeClaim,
     types: &[WorkloadType],
     pods: impl IntoIterator<Item = &'p Pod>,
     namespaces: &BTreeMap<String, String>,
+    is_node: impl Fn(&str) -> bool,
 ) -> Vec<PlantedPod> {
     let owned: Vec<_> = { claim.taints.iter().filter(|taint| is_ownable(taint)) }
         .map(|taint| {
@@ -73,14 +77,14 @@ pub fn planted<'p>(
     }
     let mut planted = Vec::new();
     for pod in pods {
-        // A DaemonSet's pod is made for a node that is there.
-        if pod.phase.is_terminal() || pod.is_terminating || pod.pinned_to().is_some() {
+        let hard = claim.taints.iter().filter(|taint| taint.effect.is_hard());
+        if !is_still_scheduled(pod) || first_untolerated(hard, &pod.tolerations).is_some() {
             continue;
         }
-        let own = pod.labels.get(labels::WORKLOAD_TYPE).or_else(|| namespaces.get(&pod.key.namespace));
-        let is_tolerated = |taint: &Taint| pod.tolerations.iter().any(|it| it.tolerates(taint));
-        let foreign = owned.iter().find(|(taint, owners)| {
-            is_tolerated(taint) && !own.is_some_and(|own| owners.contains(&own.as_str()))
+        let own = namespaces.get(&pod.key.namespace);
+        let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(&own.as_str())));
+        let foreign = foreign.filter(|(_, owners)| {
+            pod.alternatives.iter().any(|alternative| could_be_new(alternative, owners, &is_node))
         });
         if let Some((taint, owners)) = foreign {
             planted.push(PlantedPod {
@@ -92,6 +96,23 @@ pub fn planted<'p>(
         }
     }
     planted
+}
+
+/// Whether the scheduler still looks for a node. A pod that has scheduling gates is judged when it loses the last.
+fn is_still_scheduled(pod: &Pod) -> bool {
+    !pod.phase.is_terminal() && !pod.is_terminating && pod.scheduling_gates.is_empty()
+}
+
+/// Whether a node that does not exist yet, and that has the labels of these types and of no other, could meet what is asked.
+fn could_be_new(alternative: &NodeAlternative, owners: &[&str], is_node: impl Fn(&str) -> bool) -> bool {
+    let names = alternative.node_name.as_ref().and_then(Requirement::values);
+    let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_node(name)));
+    let is_elsewhere = alternative.requirements.iter().any(|requirement| {
+        let of_type = requirement.key().strip_prefix(labels::NODE_TYPE_DOMAIN);
+        let of_type = of_type.and_then(|rest| rest.strip_prefix('/'));
+        of_type.is_some_and(|name| !owners.contains(&name)) && !requirement.allows_absence()
+    });
+    !is_pinned && !is_elsewhere
 }
 
 #[cfg(test)]
@@ -135,7 +156,18 @@ mod tests {
         ended.phase = crate::model::pod::Phase::Succeeded;
         let mut labelled = pod("labelled", exact(), None);
         labelled.labels.insert(labels::WORKLOAD_TYPE.to_owned(), "application".to_owned());
+        let mut elsewhere = pod("elsewhere", exact(), None);
+        let selector = "workload-type.node-restriction.kubernetes.io/monitoring";
+        elsewhere.alternatives[0].requirements.add(Requirement::one_of(selector, [""]));
+        let mut gated = pod("gated", exact(), None);
+        gated.scheduling_gates = vec!["example.com/later".to_owned()];
+        let mut awaits = pinned.clone();
+        (awaits.key.name, awaits.uid) = ("awaits".to_owned(), "awaits".to_owned());
+        awaits.alternatives[0].node_name = Some(Requirement::one_of("metadata.name", ["n2"]));
         let pods = [
+            elsewhere,
+            gated,
+            awaits,
             pod("shop", exact(), None),
             pod("metrics", exact(), None),
             pod("typeless", wildcard(), Some("ReplicaSet")),
@@ -150,10 +182,15 @@ mod tests {
         ];
         let namespaces = [("shop", "application"), ("metrics", "monitoring")];
         let namespaces = namespaces.map(|(name, it)| (name.to_owned(), it.to_owned())).into();
-        let found = planted(&claim(), &types, &pods, &namespaces);
+        let is_node = |name: &str| name == "n1";
+        let found = planted(&claim(), &types, &pods, &namespaces, is_node);
         let shown: Vec<_> =
             found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner.as_str())).collect();
-        assert_eq!(shown, [("metrics", false, "application"), ("typeless", true, "application")]);
-        assert!(planted(&claim(), &types[1..], &pods, &namespaces).is_empty(), "nobody owns the taint");
+        let expected = [("awaits", true), ("metrics", false), ("typeless", true), ("labelled", false)];
+        assert_eq!(shown, expected.map(|(name, has_controller)| (name, has_controller, "application")));
+        assert!(
+            planted(&claim(), &types[1..], &pods, &namespaces, is_node).is_empty(),
+            "nobody owns the taint"
+        );
     }
 }

@@ -46,7 +46,8 @@ fn planted_for(caches: &Caches, claim: &NodeClaim, types: &[WorkloadType]) -> Ve
     let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
     let known = caches.pods.all();
     let unbound = known.iter().filter_map(|pod| pod.unbound());
-    planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces)
+    let is_node = |name: &str| caches.nodes.get("", name).is_some();
+    planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces, is_node)
 }
 
 impl Facts {
