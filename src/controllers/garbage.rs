@@ -128,7 +128,7 @@ impl GarbageController {
     }
 
     async fn terminate(&self, id: &ProviderId) {
-        match self.cloud.terminate(id).await {
+        match self.cloud.terminate(&self.cluster_name, id).await {
             Ok(()) => tracing::warn!(provider_id = %id, "an instance that no NodeClaim has is terminated"),
             Err(error) if error.class == ErrorClass::NotFound => {}
             Err(error) => {

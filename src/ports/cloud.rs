@@ -62,7 +62,10 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
     fn list<'a>(&'a self, cluster: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>>;
 
     /// Asks for the instance to be terminated. To be called until the answer is "not found": only then is it gone.
-    fn terminate<'a>(&'a self, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>>;
+    ///
+    /// Only what [`list`](Self::list) would show is ever terminated: a status that was copied or restored from elsewhere may name
+    /// anybody's instance. Any other is refused as unauthorised.
+    fn terminate<'a>(&'a self, cluster: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>>;
 
     /// Removes what was created for a class that is being deleted and that no claim uses any more. Doing so again changes
     /// nothing.

@@ -1,6 +1,15 @@
-//! Names of instances: what EC2 calls them, and what Kubernetes does.
+//! Instances: what EC2 calls them, what Kubernetes does, and whose they are.
 
-use crate::ports::cloud::ProviderId;
+use crate::api::labels;
+use crate::ports::cloud::{Instance, ProviderId};
+
+/// Whether the instance is one of the cluster's pools, whoever launched it: it has the tags that every list of these asks for.
+pub(super) fn is_of_cluster(instance: &Instance, cluster: &str) -> bool {
+    let has = |tag: &str| instance.tags.contains_key(tag);
+    has(labels::NODEPOOL_TAG)
+        && has(labels::EC2NODECLASS_TAG)
+        && instance.tags.get(labels::CLUSTER_NAME_TAG).is_some_and(|name| name == cluster)
+}
 
 /// `aws:///us-east-1a/i-0123456789abcdef0`
 pub(super) fn provider_id(zone: &str, instance_id: &str) -> ProviderId {

@@ -173,8 +173,16 @@ impl<A: Api> Ec2<A> {
         found.into_iter().next().ok_or_else(not_found)
     }
 
-    async fn terminate_instance(&self, id: &ProviderId) -> Result<(), CloudError> {
+    async fn terminate_instance(&self, cluster: &str, id: &ProviderId) -> Result<(), CloudError> {
         let instance = self.find(id).await?;
+        if !instances::is_of_cluster(&instance, cluster) {
+            let action = format!("terminate instance {id}");
+            let message = format!(
+                "it has not the tags of an instance of cluster {cluster}, so it may be anybody's; if it is to go, terminate it by hand, \
+                 else take its ID out of the status of the NodeClaim"
+            );
+            return Err(CloudError::new(ErrorClass::Unauthorised, "InstanceNotOfCluster", action, message));
+        }
         if instance.state == crate::ports::cloud::InstanceState::ShuttingDown {
             return Ok(());
         }
@@ -274,8 +282,8 @@ impl<A: Api> CloudProvider for Ec2<A> {
         })
     }
 
-    fn terminate<'a>(&'a self, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
-        Box::pin(self.terminate_instance(id))
+    fn terminate<'a>(&'a self, cluster: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
+        Box::pin(self.terminate_instance(cluster, id))
     }
 
     fn release_class<'a>(

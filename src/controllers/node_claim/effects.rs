@@ -64,7 +64,7 @@ impl Hands<'_> {
                 return Ok(Some(Answer::Instance(instance::get(self.cloud, provider_id).await)));
             }
             Effect::Terminate { provider_id } => {
-                let answer = instance::terminate(self.cloud, provider_id).await;
+                let answer = instance::terminate(self.cloud, self.cluster, provider_id).await;
                 tracing::info!(node_claim = name, %provider_id, ?answer, "asked for the instance's end");
                 return Ok(Some(Answer::Termination(answer)));
             }

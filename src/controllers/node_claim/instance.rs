@@ -101,8 +101,12 @@ pub(super) async fn get(cloud: &dyn CloudProvider, id: &ProviderId) -> Result<Ex
 }
 
 /// Asks for the end of the instance, or finds that it is gone.
-pub(super) async fn terminate(cloud: &dyn CloudProvider, id: &ProviderId) -> Result<Existence, String> {
-    existence(cloud.terminate(id).await)
+pub(super) async fn terminate(
+    cloud: &dyn CloudProvider,
+    cluster: &ClusterFacts,
+    id: &ProviderId,
+) -> Result<Existence, String> {
+    existence(cloud.terminate(&cluster.name, id).await)
 }
 
 fn existence(answer: Result<(), CloudError>) -> Result<Existence, String> {

@@ -153,7 +153,8 @@ fn calls_with_token(lab: &Lab, token: &str) -> Vec<Call> {
 
 async fn until_gone(ec2: &Ec2<Sdk>, launched: &Launched) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while ec2.terminate(&launched.provider_id).await.map_err(|error| error.class) != Err(ErrorClass::NotFound)
+    while ec2.terminate(CLUSTER_NAME, &launched.provider_id).await.map_err(|error| error.class)
+        != Err(ErrorClass::NotFound)
     {
         assert!(Instant::now() < deadline, "{} is still there", launched.provider_id);
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -330,14 +330,31 @@ async fn an_instance_is_found_until_it_is_gone() {
     assert_eq!(world.ec2.list("other").await.unwrap(), []);
 
     world.fake().take_calls();
-    world.ec2.terminate(id).await.unwrap();
-    world.ec2.terminate(id).await.unwrap();
+    world.ec2.terminate("lab", id).await.unwrap();
+    world.ec2.terminate("lab", id).await.unwrap();
     assert_eq!(world.fake().take_calls(), ["DescribeInstances", "TerminateInstances", "DescribeInstances"]);
     world.fake().account().instances.clear();
     for id in [id.clone(), ProviderId::new("aws:///us-east-1a/i-unknown"), ProviderId::new("nonsense")] {
         assert_eq!(world.ec2.get(&id).await.unwrap_err().class, ErrorClass::NotFound);
-        assert_eq!(world.ec2.terminate(&id).await.unwrap_err().class, ErrorClass::NotFound);
+        assert_eq!(world.ec2.terminate("lab", &id).await.unwrap_err().class, ErrorClass::NotFound);
     }
+}
+
+/// The status of a claim that was restored from another cluster, or written by hand, names it.
+#[tokio::test]
+async fn an_instance_that_is_not_of_the_cluster_is_never_terminated() {
+    let world = World::new();
+    let id = world.launch("uid-1", 0).await.unwrap().provider_id;
+    assert_eq!(world.ec2.terminate("other", &id).await.unwrap_err().class, ErrorClass::Unauthorised);
+    for tag in [labels::NODEPOOL_TAG, labels::EC2NODECLASS_TAG, labels::CLUSTER_NAME_TAG] {
+        let tags = world.fake().account().instances[0].tags.clone();
+        world.fake().account().instances[0].tags.remove(tag);
+        let error = world.ec2.terminate("lab", &id).await.unwrap_err();
+        assert_eq!((error.class, error.reason), (ErrorClass::Unauthorised, "InstanceNotOfCluster"), "{tag}");
+        world.fake().account().instances[0].tags = tags;
+    }
+    assert_eq!(world.ec2.get(&id).await.unwrap().state, InstanceState::Pending);
+    world.ec2.terminate("lab", &id).await.unwrap();
 }
 
 #[tokio::test]
