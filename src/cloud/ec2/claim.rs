@@ -66,8 +66,9 @@ impl<A: Api> Ec2<A> {
             if !errors::is_template_gone(&error.code) || is_second_try {
                 let is_refusal = error.is_refusal;
                 let mut error = error.on("ask for an instance");
-                if error.class == ErrorClass::NotFound {
-                    // To whoever launches, that would be the instance.
+                if matches!(error.class, ErrorClass::NotFound | ErrorClass::NoCapacity) {
+                    // "Not found" would be the instance, to whoever launches. And a refusal of the whole call (a quota on fleets) says of no
+                    // offering that it is short: a plan that is made anew would ask for the same at once, so the claim has to wait.
                     error.class = ErrorClass::Other;
                 }
                 return Err(Failure::Cloud(if is_refusal { error.answered() } else { error }));

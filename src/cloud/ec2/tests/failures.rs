@@ -48,6 +48,17 @@ async fn what_had_no_capacity_is_not_asked_for_again_until_it_may_have_some() {
     assert_eq!(world.launch("uid-2", 0).await.unwrap().instance_type, "c7i.xlarge");
 }
 
+/// No offering is to blame, so whoever plans anew would ask for the same again, and at once.
+#[tokio::test]
+async fn a_refusal_of_the_whole_call_is_no_lack_of_capacity() {
+    for code in ["MaxFleetCountExceeded", "InsufficientInstanceCapacity"] {
+        let world = World::new();
+        world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", code)));
+        let error = world.launch("uid-1", 0).await.unwrap_err();
+        assert_eq!((error.class, error.is_answered), (ErrorClass::Other, true), "{code}");
+    }
+}
+
 #[tokio::test]
 async fn capacity_that_was_missing_is_remembered_even_if_there_is_an_instance() {
     let world = World::new();
