@@ -193,7 +193,8 @@ fn a_pod_that_no_node_can_hold_is_told_what_is_missing() {
             ),
             "{told}"
         );
-        assert!(told.ends_with("request less, or let the NodePool use larger instance types"), "{told}");
+        let of_pool = told.lines().next().unwrap();
+        assert!(of_pool.ends_with("request less, or let the NodePool use larger instance types"), "{told}");
         pods.delete("too-large", &DeleteParams::default().grace_period(0)).await.unwrap();
     });
 }

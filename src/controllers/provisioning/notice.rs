@@ -1,10 +1,10 @@
 //! What people are told about plans: on pods, with Karpenter's reasons, and on pools. Pure.
 
 use super::machines::Machine;
-use crate::model::Event;
 use crate::model::event::{Regarding, Severity};
 use crate::model::pod::PodKey;
 use crate::model::text::Quote;
+use crate::model::{Event, Reason};
 use crate::scheduling::PoolReason;
 
 /// The pod was promised a place on this machine.
@@ -25,7 +25,10 @@ pub fn nominated(pod: &PodKey, uid: &str, machine: &Machine) -> Event {
 /// The pod gets no node, for these reasons.
 #[must_use]
 pub fn left_out(pod: &PodKey, uid: &str, reasons: &[PoolReason]) -> Event {
-    let message: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+    // Pools that keep the pod out by their taints are the farthest from it. What comes last may be cut off.
+    let is_far = |reason: &PoolReason| matches!(reason.reason, Reason::TaintNotTolerated { .. });
+    let (far, near): (Vec<_>, Vec<_>) = reasons.iter().partition(|reason| is_far(reason));
+    let message: Vec<_> = near.into_iter().chain(far).map(ToString::to_string).collect();
     // Numbers change while nodes come and go; what is in the way does not.
     let same_if = reasons
         .iter()

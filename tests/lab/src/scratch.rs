@@ -66,16 +66,12 @@ impl Scratch {
     /// Writes a file that only its owner can read.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
         use std::io::Write;
-        use std::os::unix::fs::OpenOptionsExt;
         let path = self.path.join(name);
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(content.as_ref()))
-            .with_context(|| format!("write {}", path.display()))?;
+        // Somebody may be reading an earlier version: it is replaced whole. Temporary files are their owner's alone.
+        let written = tempfile::NamedTempFile::new_in(&self.path)
+            .and_then(|mut file| file.write_all(content.as_ref()).map(|()| file))
+            .and_then(|file| file.persist(&path).map_err(std::io::Error::from));
+        written.with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
 }
