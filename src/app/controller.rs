@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::cluster_facts;
 use super::supervisor::Supervisor;
-use crate::api::labels::KARPENTER_LEASE;
+use crate::api::labels::{KARPENTER_LEASE, TREENAIL_LEASE};
 use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::cache::INSTANCE_TYPES;
 use crate::cloud::ec2::catalog::Assumptions;
@@ -34,9 +34,6 @@ use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Readiness};
 use crate::server::listener;
 use crate::server::shutdown::Shutdown;
-
-/// The lease of Treenail's own replicas.
-const LEASE: &str = "treenail-leader-election";
 
 /// Runs the controller until the process is told to end. A leader gives its leases up, so that another need not wait.
 pub async fn run(settings: ControllerSettings) -> Result<()> {
@@ -166,7 +163,7 @@ impl Leases {
             Arc::new(Candidate::new(client.clone(), namespace, name, settings.identity.clone()))
         };
         let leases = Self {
-            own: candidate(&settings.common.system_namespace, LEASE),
+            own: candidate(&settings.common.system_namespace, TREENAIL_LEASE),
             karpenters: candidate(&settings.karpenter_lease_namespace, KARPENTER_LEASE),
             leads: watch::Sender::new(false),
             leads_karpenters: watch::Sender::new(false),

@@ -15,7 +15,7 @@ use self::begun::Begun;
 use self::commands::{Outcome, carry_out};
 use self::told::Told;
 use self::view::View;
-use super::Context;
+use super::{Context, one_term};
 use super::writes::{Failure, Writes};
 use crate::disruption::decide::{Command, Decision};
 
@@ -45,14 +45,7 @@ pub struct DisruptionController {
 impl DisruptionController {
     /// Gives nodes up while `leads` says so and all caches are complete, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
-        // The channel's sender outlives this task: it is kept by the leases.
-        while leads.wait_for(|leads| *leads).await.is_ok() {
-            tokio::select! {
-                // A round that is dropped may have taken effect: whoever leads next finds the marks.
-                () = self.lead() => {}
-                _ = leads.wait_for(|leads| !*leads) => {}
-            }
-        }
+        while one_term(&mut leads, self.lead()).await {}
     }
 
     async fn lead(&self) {

@@ -12,7 +12,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
 use tokio::sync::watch;
 
-use super::Context;
+use super::{Context, one_term};
 use super::writes::{Failure, Writes};
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::caches::KnownClaim;
@@ -42,14 +42,7 @@ pub struct GarbageController {
 impl GarbageController {
     /// Removes garbage while `leads` says so and all caches are complete, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
-        // The channel's sender outlives this task: it is kept by the leases.
-        while leads.wait_for(|leads| *leads).await.is_ok() {
-            tokio::select! {
-                // A pass that is dropped half-way is made again by whoever leads next.
-                () = self.lead() => {}
-                _ = leads.wait_for(|leads| !*leads) => {}
-            }
-        }
+        while one_term(&mut leads, self.lead()).await {}
     }
 
     async fn lead(&self) {

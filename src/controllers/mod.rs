@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::Client;
+use tokio::sync::watch;
 
 use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
@@ -32,4 +33,17 @@ pub struct Context {
     pub caches: Caches,
     /// Tells people.
     pub events: Events,
+}
+
+/// One term of leadership: waits until `leads` says so, and then does `lead` until it no longer does. `lead` is dropped then: what it had
+/// begun may have taken effect, and whoever leads next finds that out. Says whether there can be another term.
+async fn one_term(leads: &mut watch::Receiver<bool>, lead: impl Future<Output = ()>) -> bool {
+    // The channel's sender outlives every controller: it is kept by the leases.
+    if leads.wait_for(|leads| *leads).await.is_err() {
+        return false;
+    }
+    tokio::select! {
+        () = lead => true,
+        ended = leads.wait_for(|leads| !*leads) => ended.is_ok(),
+    }
 }

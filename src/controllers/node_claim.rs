@@ -14,10 +14,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use self::effects::Hands;
 use self::round::Ended;
 use self::wake::{Touched, Wake};
-use super::Context;
+use super::{Context, one_term};
 use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::memory::ClaimMemory;
-use crate::model::ProviderId;
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
 mod effects;
@@ -61,16 +60,7 @@ impl NodeClaimController {
 
     /// Drives claims while `leads` says so and all caches are complete, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
-        loop {
-            if leads.wait_for(|leads| *leads).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                // Rounds that are dropped may have taken effect: whoever leads next finds that out.
-                () = self.lead() => {}
-                _ = leads.wait_for(|leads| !*leads) => {}
-            }
-        }
+        while one_term(&mut leads, self.lead()).await {}
     }
 
     async fn lead(&self) {
@@ -104,10 +94,9 @@ impl NodeClaimController {
                 self.touch_where(rounds, |claim| claim.model.provider_id.as_ref() == Some(id));
             }
             Touched::Node(name) => {
-                let ids: Option<ProviderId> =
-                    self.context.caches.nodes.get("", name).and_then(|node| node.model.provider_id.clone());
-                if let Some(id) = ids {
-                    self.touch_where(rounds, |claim| claim.model.provider_id.as_ref() == Some(&id));
+                let node = self.context.caches.nodes.get("", name);
+                if let Some(id) = node.and_then(|node| node.model.provider_id.clone()) {
+                    self.touch(rounds, &Touched::Instance(id));
                 }
             }
             Touched::Everything => self.touch_where(rounds, |_| true),

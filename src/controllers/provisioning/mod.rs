@@ -37,7 +37,7 @@ use nominations::{Nominations, Progress, SharedNominations};
 use pending::Pending;
 use told::Told;
 
-use super::Context;
+use super::{Context, one_term};
 use super::catalogs::Catalogs;
 use crate::api::nodeclaim::INITIALIZED;
 use crate::cluster::caches::KnownClaim;
@@ -77,15 +77,7 @@ impl ProvisioningController {
     /// Launches nodes while `leads` says so and all caches are complete, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let Self(mut provisioner) = self;
-        loop {
-            if leads.wait_for(|leads| *leads).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                // Creations that are dropped may have taken effect: the claims are seen by whoever leads next.
-                () = provisioner.lead() => {}
-                _ = leads.wait_for(|leads| !*leads) => {}
-            }
+        while one_term(&mut leads, provisioner.lead()).await {
             provisioner.forget();
         }
     }
