@@ -15,8 +15,8 @@ use self::begun::Begun;
 use self::commands::{Outcome, carry_out};
 use self::told::Told;
 use self::view::View;
-use super::{Context, one_term};
 use super::writes::{Failure, Writes};
+use super::{Context, one_term};
 use crate::disruption::decide::{Command, Decision};
 
 mod begun;

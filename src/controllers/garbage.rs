@@ -12,8 +12,8 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
 use tokio::sync::watch;
 
-use super::{Context, one_term};
 use super::writes::{Failure, Writes};
+use super::{Context, one_term};
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::gc::{self, Garbage, Inventory};

@@ -37,8 +37,8 @@ use nominations::{Nominations, Progress, SharedNominations};
 use pending::Pending;
 use told::Told;
 
-use super::{Context, one_term};
 use super::catalogs::Catalogs;
+use super::{Context, one_term};
 use crate::api::nodeclaim::INITIALIZED;
 use crate::cluster::caches::KnownClaim;
 use crate::model::ResourceList;
