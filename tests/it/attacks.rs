@@ -7,7 +7,7 @@
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod, Toleration};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use treenail_lab::Lab;
 use treenail_lab::kubectl::Outcome;
@@ -34,6 +34,8 @@ struct Stage<'a> {
     fenced: bool,
     typed: String,
     typeless: String,
+    /// The UID of DaemonSet `agent` of the typed namespace, which makes no pod.
+    agent: String,
 }
 
 impl<'a> Stage<'a> {
@@ -42,7 +44,8 @@ impl<'a> Stage<'a> {
         namespace(lab, &typed, &[("treenail.dev/workload-type", "application")]).await;
         namespace(lab, &typeless, &[]).await;
         empower_alice(lab, &[&typed, &typeless]).await;
-        Self { lab, target, fenced, typed, typeless }
+        let agent = idle_daemon_set(lab, &typed).await;
+        Self { lab, target, fenced, typed, typeless, agent }
     }
 
     fn namespace(&self, standing: Standing) -> &str {
@@ -81,6 +84,23 @@ impl<'a> Stage<'a> {
             "spec": with_container(spec),
         })
     }
+}
+
+/// Creates DaemonSet `agent`, which no node is for, and gives its UID. It owns no pod without its label: one that claims so is let go.
+async fn idle_daemon_set(lab: &Lab, namespace: &str) -> String {
+    let daemon_set = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "agent", "namespace": namespace },
+        "spec": {
+            "selector": { "matchLabels": { "app": "agent" } },
+            "template": {
+                "metadata": { "labels": { "app": "agent" } },
+                "spec": with_container(&json!({ "nodeSelector": { "example.com/for": "nobody" } })),
+            },
+        },
+    });
+    let daemon_sets: Api<DaemonSet> = Api::namespaced(administrator(lab).await, namespace);
+    let daemon_set = serde_json::from_value(daemon_set).expect("a DaemonSet");
+    daemon_sets.create(&PostParams::default(), &daemon_set).await.unwrap().uid().expect("a UID")
 }
 
 fn with_container(spec: &Value) -> Value {
@@ -189,10 +209,10 @@ const POD_ATTACKS: &[PodAttack] = &[
         name: "forged-owner",
         standing: Standing::Typed,
         pod: |stage| {
+            // A live owner, or the garbage collector may take the pod before it is placed.
             let mut pod = spec(stage, json!([{ "operator": "Exists" }]));
             pod["metadata"] = json!({ "ownerReferences": [{
-                "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "controller": true,
-                "uid": "7e1f2c0a-0000-4000-8000-000000000000",
+                "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "controller": true, "uid": stage.agent,
             }] });
             pod
         },
@@ -493,7 +513,8 @@ async fn play_updates(stage: &Stage<'_>) {
 }
 
 async fn play(lab: &Lab, fenced: bool, name: &str) {
-    let target = node_of_type(lab, "monitoring", "m5a.large").await.unwrap();
+    // It holds 58 pods: all that are placed without Treenail, and what the CronJobs add by the minute.
+    let target = node_of_type(lab, "monitoring", "m5a.xlarge").await.unwrap();
     let stage = Stage::set(lab, &target, fenced, name).await;
     play_pod_attacks(&stage).await;
     play_bindings(&stage).await;
