@@ -8,8 +8,8 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::cluster_facts;
 use super::supervisor::Supervisor;
+use super::{admission_settings, cluster_facts};
 use crate::api::labels::{KARPENTER_LEASE, TREENAIL_LEASE};
 use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::cache::INSTANCE_TYPES;
@@ -64,6 +64,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         clock: Arc::clone(&clock),
         caches: caches.clone(),
         events: events.clone(),
+        exempt_namespaces: Arc::new(admission_settings(&settings.common).exempt_namespaces),
     };
     // Before the caches are filled, of whose changes it is told.
     let claims =

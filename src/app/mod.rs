@@ -6,3 +6,34 @@ mod cluster_facts;
 pub mod controller;
 pub mod supervisor;
 pub mod webhook;
+
+use crate::admission::policies::Settings;
+use crate::config::CommonSettings;
+
+/// The choices for the whole cluster, as they are compiled in, with the namespace that Treenail itself runs in. The webhook judges by them and
+/// the controller removes pods by them, so both ask here.
+fn admission_settings(common: &CommonSettings) -> Settings {
+    let mut admission = Settings::default();
+    admission.exempt_namespaces.insert(common.system_namespace.clone());
+    admission
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        common: CommonSettings,
+    }
+
+    #[test]
+    fn the_namespace_that_treenail_runs_in_is_exempt_beside_the_usual_ones() {
+        let flags = Flags::parse_from(["treenail", "--system-namespace=platform"]);
+        let exempt = admission_settings(&flags.common).exempt_namespaces;
+        assert!(exempt.contains("platform") && exempt.contains("kube-system"), "{exempt:?}");
+    }
+}

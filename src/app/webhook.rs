@@ -11,6 +11,7 @@ use kube::Client;
 use kube::api::Api;
 use tokio::net::TcpListener;
 
+use super::admission_settings;
 use super::supervisor::Supervisor;
 use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
@@ -52,7 +53,7 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
         "policies",
         keep_policies(
             caches.clone(),
-            admission_settings(&settings),
+            admission_settings(&settings.common),
             Arc::clone(&policies),
             Arc::clone(&clock),
         ),
@@ -142,13 +143,6 @@ impl Caches {
             Box::new(move || keeper.missing()),
         ]
     }
-}
-
-/// The choices for the whole cluster, as they are compiled in, with the namespace that Treenail itself runs in.
-fn admission_settings(settings: &WebhookSettings) -> Settings {
-    let mut admission = Settings::default();
-    admission.exempt_namespaces.insert(settings.common.system_namespace.clone());
-    admission
 }
 
 /// Makes the policies anew whenever an object that they depend on changes. There are none before everything is listed: an answer by

@@ -1,5 +1,6 @@
 //! The drivers: each reads state, asks a decider, and carries out what it answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::Client;
@@ -33,6 +34,8 @@ pub struct Context {
     pub caches: Caches,
     /// Tells people.
     pub events: Events,
+    /// The namespaces whose pods admission does not judge.
+    pub exempt_namespaces: Arc<BTreeSet<String>>,
 }
 
 /// One term of leadership: waits until `leads` says so, and then does `lead` until it no longer does. `lead` is dropped then: what it had

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::admission::policies::Settings;
 use crate::api::labels;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::{Caches, KnownClaim};
@@ -38,8 +37,12 @@ fn nodes_of(caches: &Caches, id: &ProviderId) -> Vec<Node> {
 }
 
 /// The pods that wait for the claim's Node without a right to it.
-fn planted_for(caches: &Caches, claim: &NodeClaim, types: &[WorkloadType]) -> Vec<PlantedPod> {
-    let exempt = Settings::default().exempt_namespaces;
+fn planted_for(
+    caches: &Caches,
+    exempt: &BTreeSet<String>,
+    claim: &NodeClaim,
+    types: &[WorkloadType],
+) -> Vec<PlantedPod> {
     let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
         labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
     };
@@ -51,8 +54,8 @@ fn planted_for(caches: &Caches, claim: &NodeClaim, types: &[WorkloadType]) -> Ve
 }
 
 impl Facts {
-    /// Gathers them; nothing if there is no such claim.
-    pub(super) fn gather(caches: &Caches, name: &str) -> Option<Self> {
+    /// Gathers them; nothing if there is no such claim. `exempt` are the namespaces that admission does not judge.
+    pub(super) fn gather(caches: &Caches, exempt: &BTreeSet<String>, name: &str) -> Option<Self> {
         let known = caches.node_claims.get("", name)?;
         let claim = &known.model;
         let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| nodes_of(caches, id));
@@ -77,7 +80,7 @@ impl Facts {
             type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
             gate: fence::gate(claim, &types),
             planted: if claim.provider_id.is_none() {
-                planted_for(caches, claim, &types)
+                planted_for(caches, exempt, claim, &types)
             } else {
                 Vec::new()
             },
@@ -107,3 +110,6 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,8 @@ pub(super) struct Ended {
 pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory: ClaimMemory) -> Ended {
     let mut ended = Ended { uid: of, memory, look_again: None };
     for _ in 0..MOST_STEPS {
-        let Some(facts) = Facts::gather(&hands.context.caches, name) else {
+        let context = hands.context;
+        let Some(facts) = Facts::gather(&context.caches, &context.exempt_namespaces, name) else {
             return Ended { uid: None, memory: ClaimMemory::default(), look_again: None };
         };
         let uid = &facts.claim.model.object.uid;

@@ -1,0 +1,56 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::caches::known_claim;
+
+const CLAIM: &str = "application-x7k2q";
+
+fn cluster_key(name: &str) -> Key {
+    Key { namespace: String::new(), name: name.to_owned() }
+}
+
+/// A claim of a pool that the type `application` fences, without an instance or with one.
+fn fill_claim(caches: &Caches, provider_id: Option<&str>) {
+    let class = json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+    let taints = json!([{ "key": "node-type", "value": "application", "effect": "NoSchedule" }]);
+    let claim = json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+        "metadata": { "name": CLAIM, "uid": "claim-uid", "labels": { "karpenter.sh/nodepool": "application" } },
+        "spec": { "nodeClassRef": class, "requirements": [], "taints": taints },
+        "status": { "providerID": provider_id },
+    });
+    caches.node_claims.fill([(cluster_key(CLAIM), known_claim(serde_json::from_value(claim).unwrap()))]);
+    let taints = json!([{ "key": "node-type", "value": "application", "effect": "NoSchedule", "pools": ["application"] }]);
+    let application = json!({
+        "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": "application" },
+        "spec": { "pools": [{ "name": "application" }] }, "status": { "taints": taints },
+    });
+    caches.workload_types.fill([(cluster_key("application"), serde_json::from_value(application).unwrap())]);
+}
+
+/// A pod that tolerates everything.
+fn pod(namespace: &str, name: &str, node: Option<&str>) -> (Key, KnownPod) {
+    let pod: Value = json!({
+        "metadata": { "name": name, "namespace": namespace, "uid": format!("{namespace}-{name}") },
+        "spec": { "containers": [], "tolerations": [{ "operator": "Exists" }], "nodeName": node },
+    });
+    let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+    (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
+}
+
+fn exempt(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
+    let caches = Caches::default();
+    fill_claim(&caches, None);
+    caches.pods.fill([pod("shop", "a", None), pod("kube-system", "b", None), pod("platform", "c", None)]);
+    let planted = |names: &[&str]| {
+        let facts = Facts::gather(&caches, &exempt(names), CLAIM).unwrap();
+        facts.planted.iter().map(|planted| planted.pod.key.namespace.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(planted(&["kube-system", "platform"]), ["shop"]);
+    assert_eq!(planted(&["kube-system"]), ["platform", "shop"]);
+}
