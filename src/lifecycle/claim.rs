@@ -240,7 +240,7 @@ mod tests {
         scene.pods.push(with_event("b", 65));
         assert_eq!(noted(&scene, 65), (None, Some(at(70))));
         // It is gone when the time has come, and is remembered.
-        scene.memory.see(&scene.pods);
+        scene.memory.see(&scene.pods, &[]);
         scene.pods.clear();
         assert_eq!(noted(&scene, 70), (Some(at(65)), None));
         // A restart forgets it, and sees nothing new where there is nothing new.

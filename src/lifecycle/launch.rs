@@ -14,8 +14,9 @@ use super::claim::{Draft, missing};
 use super::effect::{ClaimPatch, DeletionReason, Effect};
 use super::fence::Gate;
 use super::liveness;
-use super::memory::{LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance};
-use super::notice::Notice;
+use super::memory::{EvictionAnswer, Known, LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance};
+use super::notice::{InTheWay, Notice};
+use super::planted::PlantedPod;
 use crate::api::conditions::Change;
 use crate::api::nodeclaim::LAUNCHED;
 use crate::model::NodeClaim;
@@ -27,6 +28,9 @@ pub const LAUNCH_ATTEMPT: &str = "treenail.dev/launch-attempt";
 const PLANTED_GRACE: SignedDuration = SignedDuration::from_secs(1);
 /// Pods that are in the way are looked for so often: each change of a pod would be too much.
 const LOOK_FOR_PLANTED: SignedDuration = SignedDuration::from_secs(5);
+
+/// How soon to look whether a pod that was deleted is gone.
+const SEE_PLANTED_GO: SignedDuration = SignedDuration::from_millis(250);
 
 /// The longest message of a failed launch in a condition, in characters, as in Karpenter.
 const LONGEST_MESSAGE: usize = 300;
@@ -95,20 +99,53 @@ fn start(draft: &mut Draft<'_>) {
 /// Whether pods are in the way that would get onto the node without a right to. Those that something made go; the others are left to
 /// people, since nobody would make them again.
 fn remove_planted(draft: &mut Draft<'_>) -> bool {
-    let planted = draft.view.planted;
-    let (made, alone): (Vec<_>, Vec<_>) = planted.iter().partition(|planted| planted.has_controller);
-    for planted in made {
-        draft.push(Effect::Report(planted.event()));
-        draft.push(Effect::DeletePod { pod: planted.pod.clone(), grace: PLANTED_GRACE });
+    let (planted, memory) = (draft.view.planted, draft.view.memory);
+    if planted.is_empty() {
+        return false;
     }
-    if !alone.is_empty() {
-        let notice = Notice::PlantedPods { planted: &alone };
-        draft.set(Change::unknown(LAUNCHED, "ForeignPodsWait", notice.to_string()));
+    let mut in_the_way = Vec::new();
+    for pod in planted {
+        if pod.has_controller {
+            let refusal = delete_planted(draft, pod, memory.evictions.get(&pod.pod.uid));
+            in_the_way.extend(refusal.map(|refusal| InTheWay { pod, refusal: Some(refusal) }));
+        } else {
+            in_the_way.push(InTheWay { pod, refusal: None });
+        }
+    }
+    let notice = Notice::PlantedPods { planted: &in_the_way };
+    let last = (!in_the_way.is_empty()).then(|| notice.to_string());
+    if let Some(message) = &last {
+        draft.set(Change::unknown(LAUNCHED, "ForeignPodsWait", message.as_str()));
         draft.report(&notice);
-        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
-        liveness::launch_in_time(draft, None);
     }
-    !planted.is_empty()
+    draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
+    liveness::launch_in_time(draft, last.as_deref());
+    true
+}
+
+/// Has the pod deleted, if the API server has not been asked lately; what it said, if that was a refusal.
+fn delete_planted<'m>(
+    draft: &mut Draft<'_>,
+    pod: &PlantedPod,
+    last: Option<&'m Known<EvictionAnswer>>,
+) -> Option<&'m str> {
+    match last {
+        Some(last) if draft.now < last.ask_again => draft.look_again_at(last.ask_again),
+        _ => {
+            if last.is_none() {
+                draft.push(Effect::Report(pod.event()));
+            }
+            draft.push(Effect::DeletePod { pod: pod.pod.clone(), grace: PLANTED_GRACE });
+        }
+    }
+    match &last?.value {
+        EvictionAnswer::Blocked { message } | EvictionAnswer::Failed { message } => Some(message),
+        EvictionAnswer::Accepted | EvictionAnswer::Gone => {
+            // It goes at once, and no change of it wakes the claim.
+            draft.look_again_at(later(draft.now, SEE_PLANTED_GO));
+            None
+        }
+    }
 }
 
 /// First what the instance adds to the metadata, then the status: a claim with a provider ID has all of its labels.

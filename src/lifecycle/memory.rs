@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backoff;
 use super::effect::Effect;
+use super::planted::PlantedPod;
 use crate::model::bound_pod::{BoundPod, Runner};
 use crate::model::{ProviderId, ResourceList};
 
@@ -222,12 +223,14 @@ impl ClaimMemory {
         }
     }
 
-    /// To be called with the pods of the claim's nodes before each step: a pod that is gone at the next one cannot tell any more when it
-    /// went, and its eviction is of no interest.
-    pub fn see(&mut self, pods: &[BoundPod]) {
+    /// To be called with the pods of the claim's nodes, and with those that are planted, before each step: a pod that is gone at the next
+    /// one cannot tell any more when it went, and its eviction is of no interest.
+    pub fn see(&mut self, pods: &[BoundPod], planted: &[PlantedPod]) {
         let newest = newest_event(pods);
         self.last_pod_event = self.last_pod_event.max(newest);
-        self.evictions.retain(|uid, _| pods.iter().any(|pod| pod.uid == *uid));
+        self.evictions.retain(|uid, _| {
+            pods.iter().any(|pod| pod.uid == *uid) || planted.iter().any(|planted| planted.pod.uid == *uid)
+        });
     }
 
     /// Whether the cloud has answered the last launch, and it was this attempt, with a refusal: no instance comes of it.

@@ -14,6 +14,15 @@ use crate::model::{Node, NodeClaim, ProviderId};
 /// How many of a longer list a message names.
 const NAMED: usize = 5;
 
+/// A planted pod that somebody must do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InTheWay<'a> {
+    /// The pod.
+    pub(super) pod: &'a PlantedPod,
+    /// What the API server said to its deletion; nothing for a pod that nothing made, which is left to people.
+    pub(super) refusal: Option<&'a str>,
+}
+
 /// Something that people should know about a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice<'a> {
@@ -28,7 +37,7 @@ pub(super) enum Notice<'a> {
     /// The launch waits for a policy.
     LaunchHeld { message: &'a str },
     /// The launch waits for pods to be removed that would get onto the node.
-    PlantedPods { planted: &'a [&'a PlantedPod] },
+    PlantedPods { planted: &'a [InTheWay<'a>] },
     /// The claim is given up, since no instance was launched in time.
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },
     /// The claim is given up, since no Node was registered in time.
@@ -58,6 +67,7 @@ impl Notice<'_> {
                 waiting.iter().take(NAMED).map(|pod| pod.pod.uid.as_str()).collect::<Vec<_>>().join(",")
             }
             Self::LaunchFailed { message } | Self::LaunchHeld { message } => (*message).to_owned(),
+            Self::PlantedPods { .. } => self.to_string(),
             // Of these, one is like the other.
             _ => String::new(),
         };
@@ -115,7 +125,12 @@ impl fmt::Display for Notice<'_> {
             Self::PlantedPods { planted } => {
                 f.write_str("nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: ")?;
                 list(f, planted, planted.len())?;
-                f.write_str("; delete them: nobody makes them again, and what is created now is judged")
+                let is_refused = |pod: &InTheWay<'_>| pod.refusal.is_some();
+                f.write_str(match (planted.iter().any(is_refused), planted.iter().all(is_refused)) {
+                    (false, _) => "; delete them: nobody makes them again, and what is created now is judged",
+                    (true, true) => "; let them be deleted: what is created in their place is judged",
+                    (true, false) => "; delete those that nothing made, and let the others be deleted: what is created now is judged",
+                })
             }
             Self::LaunchTimeout { timeout, last } => {
                 write!(f, "no instance was launched within {timeout:#}, so the claim is deleted")?;
@@ -172,6 +187,15 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T], total: usize) 
     }
     f.write_str(&text)?;
     if total > NAMED { write!(f, " and {} more", total - NAMED) } else { Ok(()) }
+}
+
+/// `shop/web-1 (tolerates node-type=a:NoSchedule of workload type a), whose deletion was refused (…)`.
+impl fmt::Display for InTheWay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pod)?;
+        self.refusal
+            .map_or(Ok(()), |refusal| write!(f, ", whose deletion was refused ({})", Excerpt(refusal)))
+    }
 }
 
 /// `shop/web-1 (no budget allows it: …)`.

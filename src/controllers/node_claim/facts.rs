@@ -96,6 +96,11 @@ impl Facts {
         &self.pods
     }
 
+    /// The pods that wait for the claim's Node without a right to it.
+    pub(super) fn planted(&self) -> &[PlantedPod] {
+        &self.planted
+    }
+
     /// The facts as a step takes them.
     pub(super) fn view<'a>(&'a self, memory: &'a ClaimMemory) -> ClaimView<'a> {
         ClaimView {

@@ -42,7 +42,7 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
         if ended.uid.as_ref() != Some(uid) {
             ended = Ended { uid: Some(uid.clone()), memory: ClaimMemory::default(), look_again: None };
         }
-        ended.memory.see(facts.pods());
+        ended.memory.see(facts.pods(), facts.planted());
         let step = step(&facts.view(&ended.memory), hands.context.clock.now());
         ended.look_again = step.requeue_at;
         let pause = match carry_out(hands, &facts, &step, &mut ended.memory).await {

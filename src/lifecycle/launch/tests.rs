@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::conditions::ConditionStatus;
-use crate::lifecycle::memory::Answer;
+use crate::lifecycle::memory::{Answer, EvictionAnswer};
 use crate::lifecycle::testing::{Scene, launched_instance, planted_pod};
 use crate::model::problem::Problem;
 use crate::model::testing::nodes::{at, claim};
@@ -54,6 +54,50 @@ fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
     assert!(is_deleted("made-uid") && !is_deleted("alone-uid"));
     scene.planted.clear();
     assert_eq!(short(&scene.step(at(2)).effects), ["launch 0"]);
+}
+
+/// The effects of a step while one pod waits that something made, whose deletion was answered so at 10 s, the condition's message, and when to look
+/// again.
+fn after_answer(answer: &EvictionAnswer, now: i64) -> (Vec<String>, Option<String>, Option<Timestamp>) {
+    let mut scene = Scene::new(claim().with(&[], at(1)));
+    scene.planted = vec![planted_pod("made", true)];
+    scene.memory.record(Answer::Eviction { uid: "made-uid".into(), answer: answer.clone() }, at(10));
+    scene.memory.see(&[], &scene.planted);
+    let step = scene.step(at(now));
+    let message = step.effects.iter().find_map(|effect| match effect {
+        Effect::SetStatus(status) => {
+            let conditions = status.conditions.as_ref().unwrap();
+            let launched = conditions.iter().find(|condition| condition.type_ == LAUNCHED)?;
+            Some(launched.message.clone())
+        }
+        _ => None,
+    });
+    (short(&step.effects), message.filter(|message| message.contains("made")), step.requeue_at)
+}
+
+#[test]
+fn a_planted_pod_whose_deletion_is_refused_is_asked_for_again_later_and_named() {
+    let refused = EvictionAnswer::Failed { message: "a webhook denied it".into() };
+    let (words, message, look_again) = after_answer(&refused, 10);
+    assert_eq!(words, ["ForeignPodsWait", "status"], "not before it is time");
+    let message = message.unwrap();
+    assert!(message.contains("shop/made") && message.contains("a webhook denied it"), "{message}");
+    assert_eq!(look_again, Some(at(10) + SignedDuration::from_millis(100)));
+    let (words, ..) = after_answer(&refused, 11);
+    assert!(words[0].starts_with("DeletePod"), "{words:?}");
+    let (words, ..) = after_answer(&refused, 300);
+    assert!(words.contains(&"LaunchTimeout".to_owned()), "{words:?}");
+}
+
+#[test]
+fn a_planted_pod_that_is_being_deleted_is_waited_for_until_the_launch_timeout() {
+    let (words, message, look_again) = after_answer(&EvictionAnswer::Accepted, 10);
+    assert_eq!((words, message), (vec![], None));
+    assert_eq!(look_again, Some(at(10) + SignedDuration::from_millis(250)));
+    let (words, ..) = after_answer(&EvictionAnswer::Accepted, 20);
+    assert!(words[0].starts_with("DeletePod"), "{words:?}");
+    let (words, ..) = after_answer(&EvictionAnswer::Accepted, 300);
+    assert!(words.contains(&"delete launch_timeout".to_owned()), "{words:?}");
 }
 
 #[test]

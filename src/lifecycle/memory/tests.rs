@@ -1,5 +1,5 @@
 use super::*;
-use crate::lifecycle::testing::launched_instance;
+use crate::lifecycle::testing::{launched_instance, planted_pod};
 use crate::model::testing::nodes::{at, pod};
 
 fn failed(attempt: u32, is_answered: bool) -> Answer {
@@ -81,12 +81,23 @@ fn pods_that_are_gone_leave_only_the_time_of_their_last_event() {
     let mut memory = ClaimMemory::default();
     let with_event = |name: &str, second| BoundPod { last_event: Some(at(second)), ..pod(name) };
     let daemon = BoundPod { runner: Runner::DaemonSet, ..with_event("daemon", 90) };
-    memory.see(&[with_event("a", 50), with_event("b", 70), daemon]);
+    memory.see(&[with_event("a", 50), with_event("b", 70), daemon], &[]);
     memory.record(Answer::Eviction { uid: "a-uid".into(), answer: EvictionAnswer::Accepted }, at(80));
     memory.record(Answer::Eviction { uid: "b-uid".into(), answer: EvictionAnswer::Accepted }, at(80));
-    memory.see(&[with_event("a", 50)]);
+    memory.see(&[with_event("a", 50)], &[]);
     assert_eq!(memory.last_pod_event, Some(at(70)));
     assert_eq!(memory.evictions.keys().collect::<Vec<_>>(), ["a-uid"]);
-    memory.see(&[]);
+    memory.see(&[], &[]);
     assert_eq!((memory.last_pod_event, memory.evictions.len()), (Some(at(70)), 0));
+}
+
+#[test]
+fn what_was_answered_about_a_planted_pod_is_known_while_the_pod_is_there() {
+    let mut memory = ClaimMemory::default();
+    let planted = [planted_pod("a", true)];
+    memory.record(Answer::Eviction { uid: "a-uid".into(), answer: EvictionAnswer::Accepted }, at(80));
+    memory.see(&[], &planted);
+    assert_eq!(memory.evictions.len(), 1);
+    memory.see(&[], &[]);
+    assert_eq!(memory.evictions.len(), 0);
 }

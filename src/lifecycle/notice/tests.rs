@@ -11,7 +11,7 @@ fn all<'a>(
     waiting: &'a [Waiting<'a>],
     problems: &'a [Problem],
     id: &'a ProviderId,
-    planted: &'a [&'a PlantedPod],
+    planted: &'a [InTheWay<'a>],
 ) -> Vec<Notice<'a>> {
     let node = &nodes[0];
     let message = "odd";
@@ -23,6 +23,8 @@ fn all<'a>(
         Notice::InvalidNodeClaim { problems },
         Notice::LaunchHeld { message },
         Notice::PlantedPods { planted },
+        Notice::PlantedPods { planted: &planted[..1] },
+        Notice::PlantedPods { planted: &planted[1..] },
         Notice::LaunchTimeout { timeout, last: Some(message) },
         Notice::LaunchTimeout { timeout, last: None },
         Notice::RegistrationTimeout { timeout, provider_id: id },
@@ -71,8 +73,9 @@ fn check(expected: Expect) {
     let waiting: Vec<_> = pods.iter().zip(holds).map(|(pod, hold)| Waiting { pod, hold }).collect();
     let problems = [Problem::new("spec.taints[0].effect", "is unknown; use NoSchedule")];
     let id = instance_id();
-    let alone = planted_pod("a", false);
-    let planted = [&alone];
+    let (alone, made) = (planted_pod("a", false), planted_pod("b", true));
+    let refusal = Some("admission webhook \"keep.example.com\" denied the request: not today");
+    let planted = [InTheWay { pod: &alone, refusal: None }, InTheWay { pod: &made, refusal }];
     let lines = all(&nodes, &waiting, &problems, &id, &planted).into_iter().map(|notice| {
         let Event { regarding, severity, reason, message, .. } = notice.about(&claim());
         let object = match regarding {
@@ -102,7 +105,11 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
         Normal LaunchHeld NodeClaim application-x7k2q
             nothing is launched yet: odd
         Warning ForeignPodsWait NodeClaim application-x7k2q
+            nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application), shop/b (tolerates node-type=application:NoSchedule of workload type application), whose deletion was refused (admission webhook "keep.example.com" denied the request: not today); delete those that nothing made, and let the others be deleted: what is created now is judged
+        Warning ForeignPodsWait NodeClaim application-x7k2q
             nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
+        Warning ForeignPodsWait NodeClaim application-x7k2q
+            nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/b (tolerates node-type=application:NoSchedule of workload type application), whose deletion was refused (admission webhook "keep.example.com" denied the request: not today); let them be deleted: what is created in their place is judged
         Warning LaunchTimeout NodeClaim application-x7k2q
             no instance was launched within 5m, so the claim is deleted; last failure: odd
         Warning LaunchTimeout NodeClaim application-x7k2q

@@ -498,7 +498,7 @@ impl Run {
                 .cloned()
                 .collect();
             let pods = if nodes.is_empty() { Vec::new() } else { self.world.pods.clone() };
-            self.memory.see(&pods);
+            self.memory.see(&pods, &[]);
             let view = ClaimView {
                 claim: &claim,
                 nodes: &nodes,
