@@ -5,6 +5,8 @@ pub mod caches;
 pub mod client;
 pub mod events;
 pub mod lease;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod write;
 
 /// Who Treenail is in the managed fields of what it writes.

@@ -92,6 +92,9 @@ impl GarbageController {
         let writes = Writes(&self.context);
         let (kind, name, result) = match &garbage {
             Garbage::Claim(claim) => {
+                if !self.has_lost_its_instance(claim).await {
+                    return;
+                }
                 let deleted = writes.delete_claim(claim).await;
                 if deleted.is_ok() {
                     self.context.events.send(instance_gone(claim));
@@ -116,6 +119,26 @@ impl GarbageController {
             Err(Failure::Changed) => {}
             Err(error) => {
                 tracing::warn!(kind, name, %error, "it belongs to nothing and could not be removed; it is tried again");
+            }
+        }
+    }
+
+    /// An instance that has lost its tags is in no list, and runs all the same: so it is asked for by its ID.
+    async fn has_lost_its_instance(&self, claim: &ObjectRef) -> bool {
+        let known = self.context.caches.node_claims.get("", &claim.name);
+        let known = known.filter(|known| known.model.object == *claim);
+        let Some(id) = known.as_ref().and_then(|known| known.model.provider_id.as_ref()) else {
+            return false;
+        };
+        match self.cloud.get(id).await {
+            Err(error) if error.class == ErrorClass::NotFound => true,
+            Ok(_) => {
+                tracing::warn!(node_claim = claim.name, provider_id = %id, "the instance exists and has not the tags by which it is listed; give it back its tags");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(node_claim = claim.name, provider_id = %id, %error, "the instance could not be asked for; the claim stays");
+                false
             }
         }
     }
@@ -188,55 +211,4 @@ impl Owners {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use serde_json::json;
-
-    use super::*;
-    use crate::cluster::caches::known_claim;
-
-    #[test]
-    fn a_claim_of_another_providers_class_is_left_to_that() {
-        for (group, expected) in [("karpenter.k8s.aws", true), ("karpenter.azure.com", false)] {
-            let class = json!({ "group": group, "kind": "EC2NodeClass", "name": "default" });
-            let claim = json!({
-                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
-                "metadata": { "name": "c", "uid": "u", "resourceVersion": "1" },
-                "spec": { "nodeClassRef": class, "requirements": [] },
-            });
-            let claim = Arc::new(known_claim(serde_json::from_value(claim).unwrap()));
-            let garbage = Garbage::Claim(claim.model.object.clone());
-            assert_eq!(is_ours(&garbage, &[claim]), expected, "{group}");
-        }
-    }
-
-    #[test]
-    fn an_instance_is_a_claims_by_its_id_or_by_the_claims_uid_until_that_knows_its_own() {
-        let claims = [
-            json!({ "metadata": { "name": "a", "uid": "1" }, "status": { "providerID": "aws:///a/i-1" } }),
-            json!({ "metadata": { "name": "b", "uid": "2" }, "spec": { "taints": "of no type that is known" } }),
-            json!({ "metadata": { "name": "c", "uid": "3" }, "status": { "providerID": "" } }),
-        ];
-        let owners = Owners::read(claims.map(|claim| serde_json::from_value(claim).unwrap()).into());
-        let cases = [
-            ("i-1", None, true),
-            ("i-1", Some("9"), true),
-            ("i-2", Some("2"), true),
-            ("i-3", Some("3"), true),
-            // The claim has another: this one was launched twice.
-            ("i-4", Some("1"), false),
-            ("i-5", Some("9"), false),
-            ("i-6", None, false),
-        ];
-        for (id, uid, expected) in cases {
-            let id = ProviderId::new(format!("aws:///a/{id}"));
-            let instance = gc::Instance {
-                provider_id: id.clone(),
-                launched: Timestamp::UNIX_EPOCH,
-                claim_uid: uid.map(str::to_owned),
-                is_ending: false,
-            };
-            assert_eq!(owners.has(&[instance], &id), expected, "{id} {uid:?}");
-        }
-    }
-}
+mod tests;

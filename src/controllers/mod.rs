@@ -19,6 +19,8 @@ pub mod node_class;
 pub mod node_pool;
 pub mod provisioning;
 pub mod retries;
+#[cfg(test)]
+mod testing;
 mod unhealthy;
 pub mod workload_type;
 mod writes;

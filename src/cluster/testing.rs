@@ -1,0 +1,61 @@
+//! An API server as a script: answers each call by a function, and keeps what it was asked.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::BodyExt;
+use hyper::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+/// A call: `PATCH /api/v1/nodes/n1`, without the query, and its body.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) line: String,
+    pub(crate) body: Value,
+}
+
+/// What was asked, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls(Arc<Mutex<Vec<Call>>>);
+
+impl Calls {
+    /// Everything since the last time.
+    pub(crate) fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// The lines of [`Self::take`].
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.take().into_iter().map(|call| call.line).collect()
+    }
+}
+
+/// A client of an API server that answers with a code and an object. To be made inside a runtime.
+pub(crate) fn api_server(
+    answer: impl Fn(&Call) -> (u16, Value) + Clone + Send + Sync + 'static,
+) -> (Client, Calls) {
+    let calls = Calls::default();
+    let kept = calls.clone();
+    let service = service_fn(move |request: Request<Body>| {
+        let (answer, kept) = (answer.clone(), kept.clone());
+        async move {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let call = Call { line, body: serde_json::from_slice(&body).unwrap_or_default() };
+            let (code, body) = answer(&call);
+            kept.0.lock().unwrap().push(call);
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+        }
+    });
+    (Client::new(service, "default"), calls)
+}
+
+/// The answer to a call that fails.
+pub(crate) fn refusal(code: u16, message: &str) -> (u16, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "", "code": code });
+    (code, status)
+}

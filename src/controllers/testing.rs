@@ -1,0 +1,143 @@
+//! What the tests of controllers run on: an API server and a cloud as scripts, caches that are filled by hand, a clock that stands still.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::labels;
+use crate::cluster::cache::Key;
+use crate::cluster::caches::{Caches, KnownClaim, known_claim};
+use crate::cluster::events::Events;
+use crate::model::InstanceType;
+use crate::model::instance_type::CapacityType;
+use crate::model::testing::nodes::at;
+use crate::ports::clock::ManualClock;
+use crate::ports::cloud::{
+    Answer, CloudProvider, ClusterFacts, Instance, InstanceState, LaunchRequest, Launched, ProviderId,
+    ResolvedClass,
+};
+use crate::ports::error::{CloudError, ErrorClass};
+
+/// A context at this moment. What it tells people is lost.
+pub(super) fn context(client: Client, now: Timestamp) -> Context {
+    let clock = Arc::new(ManualClock::at(now));
+    let (events, _) = Events::new(client.clone(), "test", clock.clone());
+    Context { client, clock, caches: Caches::default(), events, exempt_namespaces: Arc::new(BTreeSet::new()) }
+}
+
+pub(super) fn cluster_key(name: &str) -> Key {
+    Key { namespace: String::new(), name: name.to_owned() }
+}
+
+/// A NodeClaim of pool `application` that registered long ago, for the caches. `extra` is merged into it.
+pub(super) fn registered_claim(name: &str, provider_id: &str, extra: Value) -> (Key, KnownClaim) {
+    let class = json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+    let condition = |type_: &str| json!({ "type": type_, "status": "True", "reason": type_, "message": "", "lastTransitionTime": at(0).to_string() });
+    let mut claim = json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+        "metadata": {
+            "name": name, "uid": format!("{name}-uid"), "resourceVersion": "1", "creationTimestamp": at(0).to_string(),
+            "labels": { "karpenter.sh/nodepool": "application" }, "finalizers": ["karpenter.sh/termination"],
+        },
+        "spec": { "nodeClassRef": class, "requirements": [] },
+        "status": { "providerID": provider_id, "conditions": [condition("Launched"), condition("Registered"), condition("Initialized")] },
+    });
+    json_patch::merge(&mut claim, &extra);
+    (cluster_key(name), known_claim(serde_json::from_value(claim).unwrap()))
+}
+
+/// An instance that was launched long ago for the claim of this UID.
+pub(super) fn instance(provider_id: &str, claim_uid: &str) -> Instance {
+    Instance {
+        provider_id: ProviderId::new(provider_id),
+        state: InstanceState::Running,
+        instance_type: "c7i.xlarge".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        capacity_type: CapacityType::OnDemand,
+        image_id: "ami-1".to_owned(),
+        launched_at: at(0),
+        tags: [(labels::CLIENT_TOKEN_TAG.to_owned(), format!("{claim_uid}-0"))].into(),
+    }
+}
+
+/// A cloud that holds instances, and launches none.
+#[derive(Debug, Default)]
+pub(super) struct FakeCloud {
+    /// What it shows to whoever asks for all.
+    pub(super) listed: Vec<Instance>,
+    /// What it shows only to whoever asks for it, as if it had lost its tags.
+    pub(super) unlisted: Vec<Instance>,
+    /// Whether questions about one instance fail.
+    pub(super) is_out: bool,
+    /// What it was asked.
+    pub(super) calls: Mutex<Vec<String>>,
+}
+
+impl FakeCloud {
+    /// What was asked since the last time.
+    pub(super) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn called(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+
+    fn find(&self, id: &ProviderId) -> Result<Instance, CloudError> {
+        if self.is_out {
+            return Err(error(ErrorClass::Throttled));
+        }
+        let found = self.listed.iter().chain(&self.unlisted).find(|instance| instance.provider_id == *id);
+        found.cloned().ok_or_else(|| error(ErrorClass::NotFound))
+    }
+}
+
+fn error(class: ErrorClass) -> CloudError {
+    CloudError::new(class, class.name(), "ask", "no")
+}
+
+impl CloudProvider for FakeCloud {
+    fn instance_types<'a>(
+        &'a self,
+        _: &'a Ec2NodeClass,
+    ) -> Answer<'a, Result<Arc<[InstanceType]>, CloudError>> {
+        Box::pin(async { Ok([].into()) })
+    }
+
+    fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {
+        Box::pin(async { unreachable!("no test resolves a class here") })
+    }
+
+    fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
+        self.called(format!("launch {}", request.claim.name));
+        Box::pin(async { Err(error(ErrorClass::Other)) })
+    }
+
+    fn get<'a>(&'a self, id: &'a ProviderId) -> Answer<'a, Result<Instance, CloudError>> {
+        self.called(format!("get {id}"));
+        Box::pin(async move { self.find(id) })
+    }
+
+    fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>> {
+        Box::pin(async { Ok(self.listed.clone()) })
+    }
+
+    fn terminate<'a>(&'a self, _: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
+        self.called(format!("terminate {id}"));
+        Box::pin(async move { self.find(id).map(drop) })
+    }
+
+    fn release_class<'a>(
+        &'a self,
+        class: &'a Ec2NodeClass,
+        _: &'a ClusterFacts,
+    ) -> Answer<'a, Result<(), CloudError>> {
+        self.called(format!("release {}", class.metadata.name.as_deref().unwrap_or_default()));
+        Box::pin(async { if self.is_out { Err(error(ErrorClass::Throttled)) } else { Ok(()) } })
+    }
+}
