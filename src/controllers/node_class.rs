@@ -17,7 +17,7 @@ use crate::cluster::events::Events;
 use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::class_finalizer::{ClassStep, step};
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{CloudProvider, ClusterFacts, Resolution, ResolvedClass};
+use crate::ports::cloud::{ClassObstacle, CloudProvider, ClusterFacts, Resolution, ResolvedClass};
 
 /// How often the selectors are asked again: subnets fill up, images are published.
 const RESOLVE_EVERY: Duration = Duration::from_mins(1);
@@ -131,7 +131,7 @@ impl NodeClassController {
 fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timestamp) -> Ec2NodeClassStatus {
     let mut status = class.status.clone().unwrap_or_default();
     let changes = [
-        Some(validation(class)),
+        Some(validation(class, resolved.obstacle)),
         Some(Change::holds(api::PLACEMENT_GROUP_READY)),
         take(api::SUBNETS_READY, resolved.subnets, &mut status.subnets),
         take(api::SECURITY_GROUPS_READY, resolved.security_groups, &mut status.security_groups),
@@ -148,16 +148,18 @@ fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timestamp) -> Ec2N
     status
 }
 
-fn validation(class: &Ec2NodeClass) -> Change {
+fn validation(class: &Ec2NodeClass, obstacle: Option<ClassObstacle>) -> Change {
     let (blocking, weaker): (Vec<_>, Vec<_>) =
         unsupported::ec2_node_class(class).into_iter().partition(|field| field.severity == Severity::Blocks);
     let words = |fields: &[unsupported::Unsupported]| {
         fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
-    if blocking.is_empty() {
-        Change::holds(api::VALIDATION_SUCCEEDED).with_message(words(&weaker))
-    } else {
-        Change::fails(api::VALIDATION_SUCCEEDED, "NotSupportedYet", words(&blocking))
+    if !blocking.is_empty() {
+        return Change::fails(api::VALIDATION_SUCCEEDED, "NotSupportedYet", words(&blocking));
+    }
+    match obstacle {
+        Some(ClassObstacle { reason, message }) => Change::fails(api::VALIDATION_SUCCEEDED, reason, message),
+        None => Change::holds(api::VALIDATION_SUCCEEDED).with_message(words(&weaker)),
     }
 }
 
@@ -214,6 +216,7 @@ mod tests {
     fn resolved() -> ResolvedClass {
         let subnet = Subnet { id: "subnet-1".to_owned(), zone: "us-east-1a".to_owned(), zone_id: None };
         ResolvedClass {
+            obstacle: None,
             subnets: Resolution::Found(vec![subnet]),
             security_groups: Resolution::Found(vec![]),
             amis: Resolution::Found(vec![]),
@@ -246,6 +249,19 @@ mod tests {
             Resolution::Failed(CloudError::new(ErrorClass::Throttled, "RequestLimitExceeded", "ask", "slow"));
         let found = status(&class, ResolvedClass { subnets: failed, ..resolved() }, now());
         assert_eq!(Some(found), class.status);
+    }
+
+    #[test]
+    fn what_would_make_every_launch_fail_closes_the_class() {
+        let obstacle = ClassObstacle { reason: "InvalidBlockDevices", message: "too large".to_owned() };
+        let found =
+            status(&class(json!({})), ResolvedClass { obstacle: Some(obstacle), ..resolved() }, now());
+        let condition = find(&found.conditions, api::VALIDATION_SUCCEEDED).unwrap();
+        assert_eq!(
+            (condition.reason.as_str(), condition.message.as_str()),
+            ("InvalidBlockDevices", "too large")
+        );
+        assert!(!is_true(&found.conditions, "Ready"));
     }
 
     #[test]

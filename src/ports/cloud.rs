@@ -212,9 +212,20 @@ pub enum Resolution<T> {
     Failed(CloudError),
 }
 
+/// Why every launch from a class would be refused, whatever its selectors find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassObstacle {
+    /// One word for the condition: the reason that the launch would be refused with.
+    pub reason: &'static str,
+    /// What is wrong, and what would help.
+    pub message: String,
+}
+
 /// What the selectors of a class found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedClass {
+    /// Why nothing can be launched from the class, if so. No claim is to be made of it then.
+    pub obstacle: Option<ClassObstacle>,
     /// Subnets, the one with the most free addresses first.
     pub subnets: Resolution<Vec<Subnet>>,
     /// Security groups, by id.

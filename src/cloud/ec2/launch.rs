@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::cache::Mark;
 use super::catalog::{self, Assumptions, Catalog, EFA, Shape};
 use super::errors;
+use super::obstacle::obstacle;
 use super::selection::{self, Selection};
 use super::template::{self, LaunchTemplate};
 use super::userdata::{self, Bootstrap};
 use crate::api::labels;
 use crate::model::instance_type::{CapacityType, InstanceType};
 use crate::model::{Price, Quantity, ResourceList};
-use crate::ports::cloud::{ClaimIdentity, LaunchRequest, Launched, ProviderId};
+use crate::ports::cloud::{ClaimIdentity, ClassObstacle, LaunchRequest, Launched, ProviderId};
 use crate::ports::{CloudError, ErrorClass};
 
 /// One instance, asked of a fleet.
@@ -134,8 +135,8 @@ struct Group {
 
 /// Builds the launch of a claim.
 pub(super) fn build(inputs: Inputs<'_>, request: &LaunchRequest<'_>) -> Result<Launch, CloudError> {
-    if request.cluster.dns_address.is_ipv6() {
-        return Err(not_ready("IPv6NotSupported", "IPv6 clusters are not supported yet"));
+    if let Some(ClassObstacle { reason, message }) = obstacle(request.class, request.cluster) {
+        return Err(not_ready(reason, message));
     }
     let selection = selection::select(inputs.types, request)?;
     let mut groups: Vec<(Group, Vec<Override>)> = Vec::new();

@@ -19,6 +19,7 @@ pub mod errors;
 mod fake;
 mod instances;
 pub mod launch;
+mod obstacle;
 mod offerings;
 pub mod pricing;
 mod profile;
@@ -207,7 +208,8 @@ impl<A: Api> Ec2<A> {
             ),
             self.instance_profile(class, cluster, &action),
         );
-        ResolvedClass { subnets, security_groups, amis, instance_profile }
+        let obstacle = obstacle::obstacle(class, cluster);
+        ResolvedClass { obstacle, subnets, security_groups, amis, instance_profile }
     }
 
     async fn instance_profile(

@@ -73,6 +73,29 @@ async fn a_class_that_goes_takes_its_templates_and_profiles_with_it_and_no_other
 }
 
 #[tokio::test]
+async fn what_would_make_every_launch_fail_is_found_when_the_class_is_resolved() {
+    let obstacle = async |change: &dyn Fn(&mut World)| {
+        let mut world = World::new();
+        change(&mut world);
+        let refused = world.launch("uid-1", 0).await.err().map(|error| error.reason);
+        let found = world.ec2.resolve_class(&world.class, &world.cluster).await.obstacle;
+        assert_eq!(refused, found.as_ref().map(|obstacle| obstacle.reason), "as a launch would say");
+        found.map(|obstacle| obstacle.message)
+    };
+    assert_eq!(obstacle(&|_| {}).await, None);
+    let message = obstacle(&|world| world.cluster.dns_address = "fd00::a".parse().unwrap()).await.unwrap();
+    assert!(message.contains("fd00::a") && message.contains("IPv4"), "{message}");
+    let mapping = json!([{ "deviceName": "/dev/xvda", "ebs": { "volumeSize": "20Gi", "iops": i64::MAX } }]);
+    let mappings: Vec<_> = serde_json::from_value(mapping).unwrap();
+    let message = obstacle(&|world| world.class.spec.block_device_mappings = mappings.clone()).await.unwrap();
+    assert!(message.contains("spec.blockDeviceMappings") && message.contains("iops"), "{message}");
+    let kubelet = [("maxPods".to_owned(), json!("many"))].into();
+    let kubelet: BTreeMap<String, Value> = kubelet;
+    let message = obstacle(&|world| world.class.spec.kubelet = Some(kubelet.clone())).await.unwrap();
+    assert!(message.contains("maxPods"), "{message}");
+}
+
+#[tokio::test]
 async fn resolving_a_class_asks_for_everything_and_reports_each_part() {
     let world = World::new();
     world.fake().account().images.push(ImageFacts {
