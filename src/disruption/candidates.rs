@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::emptiness::{needed_for, quiet_enough_at, quiet_since};
+use super::emptiness::{initialization_deadline, is_settled, needed_for, quiet_enough_at, quiet_since};
 use crate::api::budget::Budget;
 use crate::api::{labels, nodepool};
 use crate::model::event::{Event, Regarding, Severity};
@@ -55,7 +55,10 @@ pub enum Ineligible {
     /// It has no Node, or several.
     NoNode,
     /// It is not ready for pods yet.
-    NotInitialized,
+    NotInitialized {
+        /// Until when that is waited for, if it is registered.
+        until: Option<Timestamp>,
+    },
     /// Pods are expected on it.
     Nominated {
         /// Until when.
@@ -95,9 +98,9 @@ impl Ineligible {
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Nominated { until } | Self::NotQuiet { until } => Some(*until),
+            Self::NotInitialized { until } => *until,
             Self::Deleting
             | Self::NoNode
-            | Self::NotInitialized
             | Self::NodeLeftAlone
             | Self::NoPool
             | Self::PoolNotFound { .. }
@@ -114,7 +117,7 @@ impl Ineligible {
             Self::NodeLeftAlone | Self::PodLeftAlone { .. } | Self::PoolNotFound { .. } => true,
             Self::Deleting
             | Self::NoNode
-            | Self::NotInitialized
+            | Self::NotInitialized { .. }
             | Self::Nominated { .. }
             | Self::NoPool
             | Self::Never
@@ -139,7 +142,11 @@ impl fmt::Display for Ineligible {
         match self {
             Self::Deleting => f.write_str("it is being removed already"),
             Self::NoNode => f.write_str("it has no Node of its own"),
-            Self::NotInitialized => f.write_str("it is not initialized; see the NodeClaim's conditions"),
+            Self::NotInitialized { until } => {
+                f.write_str("it is not initialized; see the NodeClaim's conditions")?;
+                until
+                    .map_or(Ok(()), |until| write!(f, "; if nothing runs on it, it is removed after {until}"))
+            }
             Self::Nominated { until } => write!(f, "pods are expected on it until {until}"),
             Self::NodeLeftAlone => f.write_str(
                 "its Node has the annotation karpenter.sh/do-not-disrupt; remove it to let the node go",
@@ -167,7 +174,8 @@ pub fn check(machine: &Machine<'_>, pool: Option<&Pool>, now: Timestamp) -> Resu
         return Err(Ineligible::Deleting);
     }
     let node = node.ok_or(Ineligible::NoNode)?;
-    let since = quiet_since(claim, pods).ok_or(Ineligible::NotInitialized)?;
+    let since = quiet_since(claim, pods).filter(|_| is_settled(claim, now));
+    let since = since.ok_or_else(|| Ineligible::NotInitialized { until: initialization_deadline(claim) })?;
     if let Some(until) = nominated_until.filter(|until| now < *until) {
         return Err(Ineligible::Nominated { until });
     }

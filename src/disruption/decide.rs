@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::budgets::{Allowance, allowance};
 use super::candidates::{Ineligible, Machine, Pool, check};
-use super::emptiness::quiet_since;
+use super::emptiness::{is_settled, quiet_since};
 use crate::api::budget::DisruptionReason;
 use crate::api::conditions::{Change, Condition};
 use crate::api::nodeclaim::{CONDITIONS, DISRUPTION_REASON, INITIALIZED};
@@ -190,7 +190,7 @@ struct Round<'a, 'd> {
 impl Round<'_, '_> {
     fn go(&mut self, machines: &[&Machine<'_>]) {
         let (mut marked, mut open) = (Vec::new(), Vec::new());
-        let size = machines.iter().filter(|machine| machine.claim.is(INITIALIZED)).count();
+        let size = machines.iter().filter(|machine| is_settled(machine.claim, self.now)).count();
         for machine in machines {
             let claim = machine.claim;
             let is_going = claim.deleted.is_some() || machine.node.is_some_and(|node| node.is_deleting);
@@ -198,7 +198,7 @@ impl Round<'_, '_> {
             match mark(machine) {
                 _ if is_going || is_begun => {
                     self.keep(machine, Ineligible::Deleting);
-                    self.disrupted += usize::from(claim.is(INITIALIZED) || is_begun);
+                    self.disrupted += usize::from(is_settled(claim, self.now) || is_begun);
                 }
                 Mark::Whole(since) => marked.push((since, *machine)),
                 Mark::Half => {

@@ -71,6 +71,24 @@ fn an_empty_node_may_be_given_up_when_it_has_been_quiet_for_long_enough() {
 }
 
 #[test]
+fn a_node_that_never_becomes_initialized_is_waited_for_and_then_quiet_from_that_moment_on() {
+    let never = || Case { claim: claim().registered(), ..case() };
+    assert_eq!(judge(&never(), 939), Err(Ineligible::NotInitialized { until: Some(at(940)) }));
+    assert_eq!(judge(&never(), 940), Err(Ineligible::NotQuiet { until: at(1000) }));
+    assert_eq!(judge(&never(), 1000), Ok(()));
+    let busy = Case { pods: vec![pod("web")], ..never() };
+    assert_eq!(judge(&busy, 1000), Err(Ineligible::NotEmpty { pod: pod("web").key }));
+    let done = BoundPod { phase: Phase::Succeeded, last_event: Some(at(990)), ..pod("done") };
+    assert_eq!(
+        judge(&Case { pods: vec![done], ..never() }, 1000),
+        Err(Ineligible::NotQuiet { until: at(1050) })
+    );
+    // It became initialized after all, late.
+    let late = claim().registered().with(&[Change::holds(INITIALIZED)], at(2000));
+    assert_eq!(judge(&Case { claim: late, ..never() }, 2001), Err(Ineligible::NotQuiet { until: at(2060) }));
+}
+
+#[test]
 fn what_keeps_a_node_is_named() {
     let running = || pod("web");
     let gone_by = Some(at(9999));
@@ -91,7 +109,7 @@ fn what_keeps_a_node_is_named() {
         (Case { claim: case().claim.deleted(200), ..case() }, Err(Ineligible::Deleting)),
         (Case { node: Some(deleting), ..case() }, Err(Ineligible::Deleting)),
         (Case { node: None, ..case() }, Err(Ineligible::NoNode)),
-        (Case { claim: claim().registered(), ..case() }, Err(Ineligible::NotInitialized)),
+        (Case { claim: claim().launched(), ..case() }, Err(Ineligible::NotInitialized { until: None })),
         (Case { nominated_until: Some(at(9999)), ..case() }, Err(Ineligible::Nominated { until: at(9999) })),
         (Case { node: annotated("true"), ..case() }, Err(Ineligible::NodeLeftAlone)),
         (Case { node: annotated("5m"), ..case() }, Ok(())),
@@ -151,7 +169,8 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
     let all = [
         Ineligible::Deleting,
         Ineligible::NoNode,
-        Ineligible::NotInitialized,
+        Ineligible::NotInitialized { until: None },
+        Ineligible::NotInitialized { until: Some(at(940)) },
         Ineligible::Nominated { until: at(20) },
         Ineligible::NodeLeftAlone,
         Ineligible::NoPool,
@@ -166,7 +185,7 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
         match why {
             Ineligible::Deleting
             | Ineligible::NoNode
-            | Ineligible::NotInitialized
+            | Ineligible::NotInitialized { .. }
             | Ineligible::Nominated { .. }
             | Ineligible::NodeLeftAlone
             | Ineligible::NoPool
@@ -183,6 +202,7 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
         not told: it is being removed already
         not told: it has no Node of its own
         not told: it is not initialized; see the NodeClaim's conditions
+        not told: it is not initialized; see the NodeClaim's conditions; if nothing runs on it, it is removed after 2026-01-01T00:15:40Z
         not told: pods are expected on it until 2026-01-01T00:00:20Z
         DisruptionBlocked: its Node has the annotation karpenter.sh/do-not-disrupt; remove it to let the node go
         not told: it belongs to no NodePool; delete the NodeClaim to remove it

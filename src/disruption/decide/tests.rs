@@ -327,3 +327,13 @@ proptest! {
         prop_assert_eq!(decide(&fleet), decide(&reversed));
     }
 }
+
+#[test]
+fn the_last_node_of_a_pool_goes_within_a_budget_of_percents_though_it_never_became_initialized() {
+    let mut never = machine(1);
+    never.claim = NodeClaim { object: object("application-1"), ..claim().registered() };
+    never.node.as_mut().unwrap().is_ready = false;
+    let marked = |now| run(&[never.clone()], &["10%"], &BTreeSet::new(), now).commands.len();
+    // Registered at 40 s, given up 15 minutes later, quiet ten seconds after that.
+    assert_eq!((marked(949), marked(950)), (0, 1));
+}
