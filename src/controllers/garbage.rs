@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::StreamExt;
-use kube::api::{Api, DynamicObject, ListParams};
-use kube::core::ApiResource;
+use kube::api::DynamicObject;
 use tokio::sync::watch;
 
 use super::writes::{Failure, Writes};
-use super::{Context, one_term};
-use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
+use super::{Context, live, one_term};
 use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::gc::{self, Garbage, Inventory};
 use crate::model::event::{Event, Regarding, Severity};
@@ -22,8 +19,6 @@ use crate::model::{Node, NodeClaim, ObjectRef, ProviderId};
 use crate::ports::ErrorClass;
 use crate::ports::cloud::{CloudProvider, Instance, InstanceState};
 
-/// So long the API server has to list every claim.
-const LISTED_WITHIN: Duration = Duration::from_secs(30);
 /// Things that are removed at once.
 const AT_ONCE: usize = 10;
 
@@ -81,11 +76,7 @@ impl GarbageController {
     /// Nothing but the claim keeps an instance from being terminated, and a cache may be behind, or leave out a claim that cannot be read. So
     /// before that the API server itself is asked, of every claim, for the little that says whose an instance is.
     async fn owners(&self) -> anyhow::Result<Owners> {
-        let resource = ApiResource::erase::<ApiNodeClaim>(&());
-        let claims: Api<DynamicObject> = Api::all_with(self.context.client.clone(), &resource);
-        let parameters = ListParams::default();
-        let listed = tokio::time::timeout(LISTED_WITHIN, claims.list(&parameters)).await;
-        Ok(Owners::read(listed.context("list the NodeClaims")??.items))
+        Ok(Owners::read(live::node_claims(&self.context.client).await?))
     }
 
     async fn remove(&self, garbage: Garbage) {

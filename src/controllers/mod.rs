@@ -14,6 +14,7 @@ pub mod catalogs;
 pub mod certificate;
 pub mod disruption;
 pub mod garbage;
+mod live;
 pub mod node_claim;
 pub mod node_class;
 pub mod node_pool;

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
+use kube::api::DynamicObject;
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::live;
+use super::retries::Retries;
 use crate::api::conditions::{Change, Subject};
 use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
 use crate::api::labels::EC2NODECLASS_FINALIZER;
@@ -44,6 +49,7 @@ impl NodeClassController {
     /// Keeps the statuses while `leads` says so, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let (mut changes, mut claims) = (self.node_classes.changes(), self.node_claims.changes());
+        let mut retries = Retries::default();
         loop {
             changes.mark_unchanged();
             if self.node_classes.is_synced() && *leads.borrow_and_update() {
@@ -54,13 +60,16 @@ impl NodeClassController {
             loop {
                 claims.mark_unchanged();
                 if self.node_claims.is_synced() && self.node_classes.is_synced() && *leads.borrow() {
-                    self.hold_and_release().await;
+                    self.hold_and_release(&mut retries).await;
+                } else {
+                    retries = Retries::default();
                 }
                 tokio::select! {
                     // All arms only wait; whatever changed of the classes, all of them are looked at again.
                     _ = changes.changed() => break,
                     _ = leads.changed() => break,
                     () = &mut resolve_again => break,
+                    () = retries.due() => {}
                     // Claims come and go all the time: that is no reason to ask the cloud.
                     _ = claims.changed(), if self.is_any_deleted() => {}
                 }
@@ -73,35 +82,70 @@ impl NodeClassController {
     }
 
     /// Puts finalizers on, and takes them off where nothing is left that needs the class.
-    async fn hold_and_release(&self) {
-        let claims = self.node_claims.all();
-        for class in self.node_classes.all() {
+    async fn hold_and_release(&self, retries: &mut Retries) {
+        let (claims, classes) = (self.node_claims.all(), self.node_classes.all());
+        retries.retain(|name| classes.iter().any(|class| class.name_any() == name));
+        for class in classes {
             let name = class.name_any();
+            if !retries.may_write(&name, Instant::now()) {
+                continue;
+            }
             let is_its = |claim: &&Arc<KnownClaim>| {
                 claim.object.spec.node_class_ref.is_ec2() && claim.model.node_class == name
             };
             let its: Vec<_> =
                 claims.iter().filter(is_its).map(|claim| claim.model.object.name.as_str()).collect();
-            let finalizers = class.metadata.finalizers.clone().unwrap_or_default();
-            let wanted: Vec<String> = match step(&class, &its) {
-                ClassStep::Rest => continue,
+            let carried_out = match step(&class, &its) {
+                ClassStep::Rest => Ok(()),
                 ClassStep::Wait(event) => {
                     self.events.send(event);
-                    continue;
+                    Ok(())
                 }
-                ClassStep::Hold => [finalizers, vec![EC2NODECLASS_FINALIZER.to_owned()]].concat(),
-                ClassStep::Release => {
-                    if let Err(error) = self.cloud.release_class(&class, &self.cluster).await {
-                        tracing::warn!(node_class = name, %error, "what was made for the class could not be removed; it is tried again");
-                        continue;
-                    }
-                    finalizers.into_iter().filter(|finalizer| finalizer != EC2NODECLASS_FINALIZER).collect()
-                }
+                ClassStep::Hold => self.set_held(&class, true).await,
+                ClassStep::Release => self.release(&class).await,
             };
-            if let Err(error) = set_finalizers::<Ec2NodeClass>(&self.client, &class.metadata, &wanted).await {
-                tracing::warn!(node_class = name, %error, "the finalizer could not be written; it is tried again");
+            let wait = retries.note(&name, carried_out.is_ok(), Instant::now());
+            if let Err(error) = carried_out {
+                let (error, again_in) = (format!("{error:#}"), wait.as_secs());
+                tracing::warn!(
+                    node_class = name,
+                    error,
+                    seconds = again_in,
+                    "the class could not be held or let go; it is tried again"
+                );
             }
         }
+    }
+
+    /// Removes what was made for the class, and lets it go. A cache may be behind or leave out a claim that cannot be read, and what is removed
+    /// here every instance of the class needs: so the API server itself is asked for claims before.
+    async fn release(&self, class: &Ec2NodeClass) -> anyhow::Result<()> {
+        let name = class.name_any();
+        let claims = live::node_claims(&self.client).await?;
+        let its: Vec<_> =
+            claims.iter().filter(|claim| is_of_class(claim, &name)).map(ResourceExt::name_any).collect();
+        match step(class, &its.iter().map(String::as_str).collect::<Vec<_>>()) {
+            ClassStep::Release => {}
+            ClassStep::Wait(event) => {
+                self.events.send(event);
+                anyhow::bail!(
+                    "the API server has NodeClaims of it that are not known here: {}",
+                    its.join(", ")
+                );
+            }
+            ClassStep::Rest | ClassStep::Hold => return Ok(()),
+        }
+        self.cloud.release_class(class, &self.cluster).await.context("remove what was made for the class")?;
+        self.set_held(class, false).await
+    }
+
+    async fn set_held(&self, class: &Ec2NodeClass, is_held: bool) -> anyhow::Result<()> {
+        let others =
+            class.metadata.finalizers.iter().flatten().filter(|other| *other != EC2NODECLASS_FINALIZER);
+        let ours = is_held.then(|| EC2NODECLASS_FINALIZER.to_owned());
+        let wanted: Vec<_> = others.cloned().chain(ours).collect();
+        let written = set_finalizers::<Ec2NodeClass>(&self.client, &class.metadata, &wanted).await;
+        written.context("write the finalizers")
     }
 
     /// A class that cannot be resolved or written does not keep the others back.
@@ -125,6 +169,12 @@ impl NodeClassController {
             tracing::warn!(node_class = name, %error, "the status could not be written; it is tried again");
         }
     }
+}
+
+/// Whether the claim names this class, as far as it can be read.
+fn is_of_class(claim: &DynamicObject, class: &str) -> bool {
+    let text = |path| claim.data.pointer(path).and_then(|text| text.as_str());
+    text("/spec/nodeClassRef/name") == Some(class) && text("/spec/nodeClassRef/kind") == Some("EC2NodeClass")
 }
 
 /// The status that the class should have.
@@ -190,86 +240,4 @@ fn some<T>(resolution: Resolution<T>) -> Resolution<Option<T>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::conditions::{find, is_true};
-    use crate::api::ec2nodeclass::Subnet;
-    use crate::ports::error::{CloudError, ErrorClass};
-
-    fn class(extra: serde_json::Value) -> Ec2NodeClass {
-        let mut object = json!({
-            "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass",
-            "metadata": { "name": "default", "generation": 2, "creationTimestamp": "2026-11-01T00:00:00Z" },
-            "spec": {
-                "role": "node", "amiSelectorTerms": [{ "alias": "al2023@latest" }],
-                "subnetSelectorTerms": [{ "id": "subnet-1" }], "securityGroupSelectorTerms": [{ "id": "sg-1" }],
-            },
-        });
-        for (key, value) in extra.as_object().unwrap() {
-            object["spec"][key] = value.clone();
-        }
-        serde_json::from_value(object).unwrap()
-    }
-
-    fn resolved() -> ResolvedClass {
-        let subnet = Subnet { id: "subnet-1".to_owned(), zone: "us-east-1a".to_owned(), zone_id: None };
-        ResolvedClass {
-            obstacle: None,
-            subnets: Resolution::Found(vec![subnet]),
-            security_groups: Resolution::Found(vec![]),
-            amis: Resolution::Found(vec![]),
-            instance_profile: Resolution::Found("profile".to_owned()),
-        }
-    }
-
-    fn now() -> Timestamp {
-        "2026-11-02T00:00:00Z".parse().unwrap()
-    }
-
-    #[test]
-    fn a_class_whose_selectors_all_find_something_is_ready() {
-        let status = status(&class(json!({})), resolved(), now());
-        assert!(is_true(&status.conditions, "Ready"), "{:?}", status.conditions);
-        assert_eq!((status.subnets.len(), status.instance_profile.as_deref()), (1, Some("profile")));
-    }
-
-    #[test]
-    fn what_finds_nothing_is_named_and_a_cloud_that_does_not_answer_changes_nothing() {
-        let mut class = class(json!({}));
-        class.status = Some(status(&class, resolved(), now()));
-        let unusable = Resolution::Unusable { reason: "SubnetsNotFound", message: "no subnet".to_owned() };
-        let found = status(&class, ResolvedClass { subnets: unusable, ..resolved() }, now());
-        assert!(found.subnets.is_empty());
-        assert_eq!(find(&found.conditions, api::SUBNETS_READY).unwrap().reason, "SubnetsNotFound");
-        assert!(!is_true(&found.conditions, "Ready"));
-
-        let failed =
-            Resolution::Failed(CloudError::new(ErrorClass::Throttled, "RequestLimitExceeded", "ask", "slow"));
-        let found = status(&class, ResolvedClass { subnets: failed, ..resolved() }, now());
-        assert_eq!(Some(found), class.status);
-    }
-
-    #[test]
-    fn what_would_make_every_launch_fail_closes_the_class() {
-        let obstacle = ClassObstacle { reason: "InvalidBlockDevices", message: "too large".to_owned() };
-        let found =
-            status(&class(json!({})), ResolvedClass { obstacle: Some(obstacle), ..resolved() }, now());
-        let condition = find(&found.conditions, api::VALIDATION_SUCCEEDED).unwrap();
-        assert_eq!(
-            (condition.reason.as_str(), condition.message.as_str()),
-            ("InvalidBlockDevices", "too large")
-        );
-        assert!(!is_true(&found.conditions, "Ready"));
-    }
-
-    #[test]
-    fn a_field_that_is_not_honoured_is_named_and_closes_the_class() {
-        let found = status(&class(json!({ "userData": "#!/bin/sh" })), resolved(), now());
-        let condition = find(&found.conditions, api::VALIDATION_SUCCEEDED).unwrap();
-        assert_eq!(condition.reason, "NotSupportedYet");
-        assert!(condition.message.contains("userData"), "{}", condition.message);
-        assert!(!is_true(&found.conditions, "Ready"));
-    }
-}
+mod tests;
