@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use self::effects::Hands;
+use self::index::Index;
 use self::round::Ended;
 use self::wake::{Touched, Wake};
 use super::{Context, one_term};
@@ -21,6 +22,7 @@ use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
 mod effects;
 mod facts;
+mod index;
 mod instance;
 mod round;
 mod wake;
@@ -36,6 +38,7 @@ pub struct NodeClaimController {
     cloud: Arc<dyn CloudProvider>,
     cluster: Arc<ClusterFacts>,
     wake: Wake,
+    index: Index,
 }
 
 /// What is known of one claim between its rounds.
@@ -54,8 +57,10 @@ impl NodeClaimController {
     /// To be made before the caches are filled: it is told about changes from now on.
     #[must_use]
     pub fn new(context: Context, cloud: Arc<dyn CloudProvider>, cluster: Arc<ClusterFacts>) -> Self {
+        // What has changed is in the index before anybody is woken by it.
+        let index = Index::of(&context.caches);
         let wake = Wake::on(&context.caches);
-        Self { context, cloud, cluster, wake }
+        Self { context, cloud, cluster, wake, index }
     }
 
     /// Drives claims while `leads` says so and all caches are complete, for as long as it is awaited.
@@ -91,7 +96,9 @@ impl NodeClaimController {
         match touched {
             Touched::Claim(name) => rounds.touch(name),
             Touched::Instance(id) => {
-                self.touch_where(rounds, |claim| claim.model.provider_id.as_ref() == Some(id));
+                for claim in self.index.claims_of(id) {
+                    rounds.touch(&claim.model.object.name);
+                }
             }
             Touched::Node(name) => {
                 let node = self.context.caches.nodes.get("", name);
@@ -99,13 +106,11 @@ impl NodeClaimController {
                     self.touch(rounds, &Touched::Instance(id));
                 }
             }
-            Touched::Everything => self.touch_where(rounds, |_| true),
-        }
-    }
-
-    fn touch_where(&self, rounds: &mut Rounds, is_it: impl Fn(&KnownClaim) -> bool) {
-        for claim in self.context.caches.node_claims.all().iter().filter(|claim| is_it(claim)) {
-            rounds.touch(&claim.model.object.name);
+            Touched::Everything => {
+                for claim in self.context.caches.node_claims.all() {
+                    rounds.touch(&claim.model.object.name);
+                }
+            }
         }
     }
 
@@ -129,12 +134,12 @@ impl NodeClaimController {
         let (uid, memory) = (life.uid.take(), std::mem::take(&mut life.memory));
         let (context, cloud, cluster) =
             (self.context.clone(), Arc::clone(&self.cloud), Arc::clone(&self.cluster));
-        let (permits, of) = (Arc::clone(&rounds.permits), name.clone());
+        let (permits, index, of) = (Arc::clone(&rounds.permits), self.index.clone(), name.clone());
         let task = rounds.running.spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire().await;
-            round::go(Hands { context: &context, cloud: &*cloud, cluster: &cluster }, &name, uid, memory)
-                .await
+            let hands = Hands { context: &context, cloud: &*cloud, cluster: &cluster, index: &index };
+            round::go(hands, &name, uid, memory).await
         });
         rounds.names.insert(task.id(), of);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
+use super::index::Index;
 use super::instance;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
@@ -21,6 +22,7 @@ pub(super) struct Hands<'a> {
     pub(super) context: &'a Context,
     pub(super) cloud: &'a dyn CloudProvider,
     pub(super) cluster: &'a ClusterFacts,
+    pub(super) index: &'a Index,
 }
 
 impl Hands<'_> {

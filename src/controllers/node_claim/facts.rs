@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::index::Index;
 use crate::api::labels;
 use crate::cluster::cache::Key;
-use crate::cluster::caches::{Caches, KnownClaim};
+use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::memory::ClaimMemory;
 use crate::lifecycle::planted::{PlantedPod, planted};
 use crate::model::workload_type::WorkloadType;
-use crate::model::{BoundPod, KnownPod, Node, NodeClaim, ProviderId};
+use crate::model::{BoundPod, Node, NodeClaim};
 
 /// What is known of a claim and of what belongs to it, at one moment.
 #[derive(Debug)]
@@ -25,20 +26,9 @@ pub(super) struct Facts {
     planted: Vec<PlantedPod>,
 }
 
-/// Every Node that says that it is this instance.
-fn nodes_of(caches: &Caches, id: &ProviderId) -> Vec<Node> {
-    let nodes = caches.nodes.all();
-    nodes
-        .iter()
-        .map(|node| &node.model)
-        .filter(|node| node.provider_id.as_ref() == Some(id))
-        .cloned()
-        .collect()
-}
-
 /// The pods that wait for the claim's Node without a right to it.
 fn planted_for(
-    caches: &Caches,
+    index: &Index,
     exempt: &BTreeSet<String>,
     claim: &NodeClaim,
     types: &[WorkloadType],
@@ -46,8 +36,9 @@ fn planted_for(
     let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
         labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
     };
+    let caches = &index.caches;
     let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
-    let known = caches.pods.all();
+    let known = index.unbound();
     let unbound = known.iter().filter_map(|pod| pod.unbound());
     let is_node = |name: &str| caches.nodes.get("", name).is_some();
     planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces, is_node)
@@ -55,16 +46,17 @@ fn planted_for(
 
 impl Facts {
     /// Gathers them; nothing if there is no such claim. `exempt` are the namespaces that admission does not judge.
-    pub(super) fn gather(caches: &Caches, exempt: &BTreeSet<String>, name: &str) -> Option<Self> {
+    pub(super) fn gather(index: &Index, exempt: &BTreeSet<String>, name: &str) -> Option<Self> {
+        let caches = &index.caches;
         let known = caches.node_claims.get("", name)?;
         let claim = &known.model;
-        let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| nodes_of(caches, id));
+        let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| index.nodes_of(id));
+        let nodes: Vec<_> = nodes.iter().map(|node| node.model.clone()).collect();
         let names: BTreeSet<_> = nodes.iter().map(|node| node.object.name.as_str()).collect();
         let (mut pods, mut volumes) = (Vec::new(), Vec::new());
         if !names.is_empty() {
-            let known = caches.pods.all();
-            let bound = known.iter().filter_map(|pod| KnownPod::bound(pod));
-            pods = bound.filter(|pod| names.contains(pod.node_name.as_str())).cloned().collect();
+            let known = names.iter().flat_map(|name| index.pods_on(name));
+            pods = known.filter_map(|pod| pod.bound().cloned()).collect();
             let attachments = caches.attachments.all();
             let attached = attachments.iter().filter(|one| names.contains(one.node_name.as_str()));
             volumes = attached
@@ -80,7 +72,7 @@ impl Facts {
             type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
             gate: fence::gate(claim, &types),
             planted: if claim.provider_id.is_none() {
-                planted_for(caches, exempt, claim, &types)
+                planted_for(index, exempt, claim, &types)
             } else {
                 Vec::new()
             },

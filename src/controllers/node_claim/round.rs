@@ -35,7 +35,7 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
     let mut ended = Ended { uid: of, memory, look_again: None };
     for _ in 0..MOST_STEPS {
         let context = hands.context;
-        let Some(facts) = Facts::gather(&context.caches, &context.exempt_namespaces, name) else {
+        let Some(facts) = Facts::gather(hands.index, &context.exempt_namespaces, name) else {
             return Ended { uid: None, memory: ClaimMemory::default(), look_again: None };
         };
         let uid = &facts.claim.model.object.uid;

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::caches::known_claim;
+use crate::cluster::caches::{Caches, known_claim};
+use crate::model::KnownPod;
 
 const CLAIM: &str = "application-x7k2q";
 
@@ -45,10 +46,11 @@ fn exempt(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
     let caches = Caches::default();
+    let index = Index::of(&caches);
     fill_claim(&caches, None);
     caches.pods.fill([pod("shop", "a", None), pod("kube-system", "b", None), pod("platform", "c", None)]);
     let planted = |names: &[&str]| {
-        let facts = Facts::gather(&caches, &exempt(names), CLAIM).unwrap();
+        let facts = Facts::gather(&index, &exempt(names), CLAIM).unwrap();
         facts.planted.iter().map(|planted| planted.pod.key.namespace.clone()).collect::<Vec<_>>()
     };
     assert_eq!(planted(&["kube-system", "platform"]), ["shop"]);
