@@ -23,7 +23,7 @@ use super::fence::Gate;
 use super::memory::{ClaimMemory, newest_event};
 use super::notice::Notice;
 use super::planted::PlantedPod;
-use super::{backoff, initialization, launch, liveness, registration, terminate};
+use super::{backoff, initialization, launch, liveness, ownership, registration, terminate};
 use crate::api::conditions::Change;
 use crate::api::{labels, nodeclaim};
 use crate::model::bound_pod::BoundPod;
@@ -47,6 +47,8 @@ pub struct AttachedVolume {
 pub struct ClaimView<'a> {
     /// The claim.
     pub claim: &'a NodeClaim,
+    /// The other claims with the claim's provider ID.
+    pub rivals: &'a [NodeClaim],
     /// Every Node with the claim's provider ID.
     pub nodes: &'a [Node],
     /// Every pod on these Nodes.
@@ -78,6 +80,9 @@ pub struct Step {
 #[must_use]
 pub fn step(view: &ClaimView<'_>, now: Timestamp) -> Step {
     let mut draft = Draft::new(view, now);
+    if !ownership::may_act(&mut draft) {
+        return draft.finish();
+    }
     if view.claim.deleted.is_some() {
         if view.claim.has_finalizer {
             terminate::step(&mut draft);

@@ -35,6 +35,13 @@ pub enum Effect {
     ///
     /// [`Answer::Found`]: super::memory::Answer::Found
     FindInstance,
+    /// Asks for which claim the instance was launched. Answered by [`Answer::Owner`].
+    ///
+    /// [`Answer::Owner`]: super::memory::Answer::Owner
+    FindOwner {
+        /// The instance.
+        provider_id: ProviderId,
+    },
     /// Asks whether the instance exists. Answered by [`Answer::Instance`].
     ///
     /// [`Answer::Instance`]: super::memory::Answer::Instance
@@ -83,6 +90,7 @@ impl Effect {
             Self::RemoveClaimFinalizer => "remove claim finalizer",
             Self::Launch { .. } => "launch",
             Self::FindInstance => "find instance",
+            Self::FindOwner { .. } => "find owner",
             Self::GetInstance { .. } => "get instance",
             Self::Terminate { .. } => "terminate",
             Self::PatchNode(_) => "patch node",

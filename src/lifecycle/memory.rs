@@ -117,6 +117,8 @@ pub enum Answer {
     },
     /// To [`Effect::FindInstance`]: the instance, none, or why that is not known.
     Found(Result<Option<ProviderId>, String>),
+    /// To [`Effect::FindOwner`]: the UID of the claim that it was launched for, if its tags tell, or why that is not known.
+    Owner(Result<Option<String>, String>),
     /// To [`Effect::GetInstance`].
     Instance(Result<Existence, String>),
     /// To [`Effect::Terminate`].
@@ -166,6 +168,7 @@ pub struct ClaimMemory {
     /// How often a launch failed in a row; kept while the next one is under way.
     launch_failures: u32,
     pub(super) found: Option<Known<Result<Option<ProviderId>, String>>>,
+    pub(super) owner: Option<Known<Result<Option<String>, String>>>,
     pub(super) instance: Option<Known<Result<Existence, String>>>,
     pub(super) termination: Option<Known<Result<Existence, String>>>,
     /// By the UIDs of pods.
@@ -201,6 +204,10 @@ impl ClaimMemory {
             Answer::Found(result) => {
                 let before = self.found.as_ref().map(|known| known.failures);
                 self.found = Some(Known::new(result.clone(), now, result.is_err(), before, POLL));
+            }
+            Answer::Owner(result) => {
+                let before = self.owner.as_ref().map(|known| known.failures);
+                self.owner = Some(Known::new(result.clone(), now, result.is_err(), before, POLL));
             }
             Answer::Instance(result) => {
                 let before = failures(&self.instance);

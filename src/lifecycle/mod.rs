@@ -1,7 +1,7 @@
 //! The life of nodes and of what depends on them, decided. Pure.
 //!
 //! - [`claim`] is the entry: one step of a claim's life, from what is known to what is to be done. It goes through [`launch`],
-//!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`].
+//!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`]; if its instance is its own.
 //! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node. [`planted`] finds the pods
 //!   that wait behind the fence without a right to.
 //! - [`effect`] is what a step asks for, [`memory`] what the answers are, [`patch`] how writes look to the API server.
@@ -21,6 +21,7 @@ pub mod launch;
 pub mod liveness;
 pub mod memory;
 mod notice;
+mod ownership;
 pub mod patch;
 pub mod planted;
 pub mod pool_status;

@@ -42,6 +42,8 @@ pub(super) enum Notice<'a> {
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },
     /// The claim is given up, since no Node was registered in time.
     RegistrationTimeout { timeout: SignedDuration, provider_id: &'a ProviderId },
+    /// Another claim has the instance.
+    InstanceOfAnotherClaim { provider_id: &'a ProviderId, owner: &'a NodeClaim },
     /// The Node was open.
     UnregisteredTaintMissing { node: &'a Node },
     /// Several Nodes say that they are the instance.
@@ -90,6 +92,7 @@ impl Notice<'_> {
             Self::PlantedPods { .. } => (Severity::Warning, "ForeignPodsWait"),
             Self::LaunchTimeout { .. } => (Severity::Warning, "LaunchTimeout"),
             Self::RegistrationTimeout { .. } => (Severity::Warning, "RegistrationTimeout"),
+            Self::InstanceOfAnotherClaim { .. } => (Severity::Warning, "InstanceOfAnotherClaim"),
             Self::UnregisteredTaintMissing { .. } => (Severity::Warning, "UnregisteredTaintMissing"),
             Self::MultipleNodesFound { .. } => (Severity::Warning, "MultipleNodesFound"),
             Self::NodeDeleted { .. } => (Severity::Normal, "NodeDeleted"),
@@ -140,6 +143,12 @@ impl fmt::Display for Notice<'_> {
                 f,
                 "no Node of instance {provider_id} was registered within {timeout:#}, so the claim is deleted; look at the \
                  instance's console output, its user data, and whether its role may join the cluster"
+            ),
+            Self::InstanceOfAnotherClaim { provider_id, owner } => write!(
+                f,
+                "status.providerID names instance {provider_id}, which is NodeClaim {}'s, so nothing is done to it for this claim; delete this \
+                 NodeClaim: the instance stays",
+                Excerpt(&owner.object.name)
             ),
             Self::UnregisteredTaintMissing { node } => write!(
                 f,

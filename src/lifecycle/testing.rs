@@ -48,6 +48,7 @@ pub(crate) fn planted_pod(name: &str, has_controller: bool) -> PlantedPod {
 #[derive(Debug, Clone)]
 pub(crate) struct Scene {
     pub(crate) claim: NodeClaim,
+    pub(crate) rivals: Vec<NodeClaim>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) pods: Vec<BoundPod>,
     pub(crate) volumes: Vec<AttachedVolume>,
@@ -60,6 +61,7 @@ impl Scene {
     pub(crate) fn new(claim: NodeClaim) -> Self {
         Self {
             claim,
+            rivals: Vec::new(),
             nodes: Vec::new(),
             pods: Vec::new(),
             volumes: Vec::new(),
@@ -77,6 +79,7 @@ impl Scene {
     pub(crate) fn step(&self, now: Timestamp) -> Step {
         let view = ClaimView {
             claim: &self.claim,
+            rivals: &self.rivals,
             nodes: &self.nodes,
             pods: &self.pods,
             volumes: &self.volumes,

@@ -15,6 +15,7 @@ pub mod node;
 pub mod node_claim;
 pub mod node_pool;
 pub mod object_ref;
+pub mod ownership;
 pub mod pod;
 pub mod price;
 pub mod problem;

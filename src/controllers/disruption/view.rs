@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use crate::cluster::caches::{Caches, KnownClaim, KnownNode};
 use crate::disruption::candidates::{Machine, Pool};
 use crate::disruption::decide::{Decision, Fleet, decide};
+use crate::model::ownership::owner;
 use crate::model::{BoundPod, KnownPod, NodeClaim, ProviderId};
 
 /// The claims that are ours, and everything that belongs to them.
@@ -56,9 +57,18 @@ impl View {
                 by_instance.entry(id).or_default().push(node);
             }
         }
-        let node_of = |claim: &NodeClaim| match by_instance.get(claim.provider_id.as_ref()?)?.as_slice() {
-            [only] => Some(*only),
-            _ => None,
+        let mut claims_of: BTreeMap<&ProviderId, Vec<&NodeClaim>> = BTreeMap::new();
+        for claim in self.claims.values() {
+            if let Some(id) = &claim.model.provider_id {
+                claims_of.entry(id).or_default().push(&claim.model);
+            }
+        }
+        let node_of = |claim: &NodeClaim| {
+            let id = claim.provider_id.as_ref()?;
+            let [only] = by_instance.get(id)?.as_slice() else { return None };
+            let claims = claims_of.get(id).into_iter().flatten().copied();
+            let owner = owner(claims, &only.model.owner_uids)?;
+            (owner.object.uid == claim.object.uid).then_some(*only)
         };
         let owned: Vec<_> = self.claims.values().map(|claim| (&claim.model, node_of(&claim.model))).collect();
         let mut pods_on: BTreeMap<&str, Vec<&BoundPod>> = { owned.iter() }

@@ -62,6 +62,9 @@ impl Hands<'_> {
                 let found = instance::find(self.cloud, self.cluster, model).await;
                 return Ok(Some(Answer::Found(found)));
             }
+            Effect::FindOwner { provider_id } => {
+                return Ok(Some(Answer::Owner(instance::owner(self.cloud, provider_id).await)));
+            }
             Effect::GetInstance { provider_id } => {
                 return Ok(Some(Answer::Instance(instance::get(self.cloud, provider_id).await)));
             }

@@ -18,6 +18,7 @@ use crate::model::{BoundPod, Node, NodeClaim};
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) claim: Arc<KnownClaim>,
+    rivals: Vec<NodeClaim>,
     nodes: Vec<Node>,
     pods: Vec<BoundPod>,
     volumes: Vec<AttachedVolume>,
@@ -52,6 +53,10 @@ impl Facts {
         let claim = &known.model;
         let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| index.nodes_of(id));
         let nodes: Vec<_> = nodes.iter().map(|node| node.model.clone()).collect();
+        let same = claim.provider_id.as_ref().map_or_else(Vec::new, |id| index.claims_of(id));
+        let rivals =
+            same.iter().map(|other| &other.model).filter(|other| other.object.uid != claim.object.uid);
+        let rivals = rivals.cloned().collect();
         let names: BTreeSet<_> = nodes.iter().map(|node| node.object.name.as_str()).collect();
         let (mut pods, mut volumes) = (Vec::new(), Vec::new());
         if !names.is_empty() {
@@ -77,6 +82,7 @@ impl Facts {
                 Vec::new()
             },
             claim: known,
+            rivals,
             nodes,
             pods,
             volumes,
@@ -97,6 +103,7 @@ impl Facts {
     pub(super) fn view<'a>(&'a self, memory: &'a ClaimMemory) -> ClaimView<'a> {
         ClaimView {
             claim: &self.claim.model,
+            rivals: &self.rivals,
             nodes: &self.nodes,
             pods: &self.pods,
             volumes: &self.volumes,

@@ -95,6 +95,15 @@ pub(super) async fn find(
     Ok(its.map(|instance| instance.provider_id))
 }
 
+/// The UID of the claim that the instance was launched for, if its tags tell.
+pub(super) async fn owner(cloud: &dyn CloudProvider, id: &ProviderId) -> Result<Option<String>, String> {
+    match cloud.get(id).await {
+        Ok(instance) => Ok(instance.claim_uid().map(str::to_owned)),
+        Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Whether the instance exists.
 pub(super) async fn get(cloud: &dyn CloudProvider, id: &ProviderId) -> Result<Existence, String> {
     existence(cloud.get(id).await.map(drop))

@@ -84,3 +84,12 @@ fn a_node_that_has_neither_instance_nor_claim_is_deleted_and_then_let_go() {
     check(&[instance("1", 5)], &[], &[silent()], &[Garbage::Instance(instance_id())]);
     check(&[], &[claim().launched()], &[silent()], &[]);
 }
+
+#[test]
+fn an_instance_that_two_claims_name_is_not_nobodys_when_either_goes() {
+    let mut other = claim().registered();
+    other.object = object("other");
+    let tagged = Instance { claim_uid: Some(claim().object.uid), ..instance("1", 5) };
+    check(&[tagged.clone()], &[claim().registered(), other.clone()], &[registered_node()], &[]);
+    check(&[tagged], &[other], &[registered_node()], &[]);
+}

@@ -12,6 +12,7 @@ fn all<'a>(
     problems: &'a [Problem],
     id: &'a ProviderId,
     planted: &'a [InTheWay<'a>],
+    owner: &'a NodeClaim,
 ) -> Vec<Notice<'a>> {
     let node = &nodes[0];
     let message = "odd";
@@ -28,6 +29,7 @@ fn all<'a>(
         Notice::LaunchTimeout { timeout, last: Some(message) },
         Notice::LaunchTimeout { timeout, last: None },
         Notice::RegistrationTimeout { timeout, provider_id: id },
+        Notice::InstanceOfAnotherClaim { provider_id: id, owner },
         Notice::UnregisteredTaintMissing { node },
         Notice::MultipleNodesFound { nodes },
         Notice::NodeDeleted { node },
@@ -46,6 +48,7 @@ fn all<'a>(
             | Notice::PlantedPods { .. }
             | Notice::LaunchTimeout { .. }
             | Notice::RegistrationTimeout { .. }
+            | Notice::InstanceOfAnotherClaim { .. }
             | Notice::UnregisteredTaintMissing { .. }
             | Notice::MultipleNodesFound { .. }
             | Notice::NodeDeleted { .. }
@@ -76,7 +79,8 @@ fn check(expected: Expect) {
     let (alone, made) = (planted_pod("a", false), planted_pod("b", true));
     let refusal = Some("admission webhook \"keep.example.com\" denied the request: not today");
     let planted = [InTheWay { pod: &alone, refusal: None }, InTheWay { pod: &made, refusal }];
-    let lines = all(&nodes, &waiting, &problems, &id, &planted).into_iter().map(|notice| {
+    let owner = claim();
+    let lines = all(&nodes, &waiting, &problems, &id, &planted, &owner).into_iter().map(|notice| {
         let Event { regarding, severity, reason, message, .. } = notice.about(&claim());
         let object = match regarding {
             Regarding::NodeClaim { name, .. } => format!("NodeClaim {name}"),
@@ -116,6 +120,8 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
             no instance was launched within 5m, so the claim is deleted
         Warning RegistrationTimeout NodeClaim application-x7k2q
             no Node of instance aws:///us-east-1a/i-1 was registered within 5m, so the claim is deleted; look at the instance's console output, its user data, and whether its role may join the cluster
+        Warning InstanceOfAnotherClaim NodeClaim application-x7k2q
+            status.providerID names instance aws:///us-east-1a/i-1, which is NodeClaim application-x7k2q's, so nothing is done to it for this claim; delete this NodeClaim: the instance stays
         Warning UnregisteredTaintMissing NodeClaim application-x7k2q
             Node n1 registered without the taint karpenter.sh/unregistered:NoExecute and was open to every pod, so it is terminated; let its kubelet register with that taint
         Warning MultipleNodesFound NodeClaim application-x7k2q

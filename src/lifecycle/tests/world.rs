@@ -280,6 +280,7 @@ impl World {
                 let found = self.instances.iter().find(|instance| self.shows(instance));
                 return Ok(Some(Answer::Found(Ok(found.map(|instance| instance.id.clone())))));
             }
+            Effect::FindOwner { .. } => panic!("no other claim has its instance"),
             Effect::GetInstance { provider_id } => {
                 return Ok(Some(Answer::Instance(Ok(self.existence(provider_id)))));
             }
@@ -501,6 +502,7 @@ impl Run {
             self.memory.see(&pods, &[]);
             let view = ClaimView {
                 claim: &claim,
+                rivals: &[],
                 nodes: &nodes,
                 pods: &pods,
                 volumes: &[],

@@ -95,3 +95,20 @@ fn pods_are_expected_on_a_node_by_its_name_or_its_claims() {
         assert_eq!(kept[0], "empty: pods are expected on it until 2026-01-01T00:15:00Z");
     }
 }
+
+#[test]
+fn of_two_claims_with_one_instance_only_the_one_that_its_node_belongs_to_is_looked_at_with_it() {
+    let mut view = view();
+    let copy = claim("copy", "karpenter.k8s.aws", json!("aws:///a/i-1"));
+    view.claims.insert("copy".to_owned(), copy);
+    for owner in ["copy", "empty"] {
+        let mut node = (*view.nodes["n1"]).clone();
+        node.model.owner_uids = vec![format!("{owner}-uid")];
+        view.nodes.insert("n1".to_owned(), Arc::new(node));
+        let (commands, kept) = decided(&view, None);
+        let [Command::Mark { claim, .. }] = commands.as_slice() else { panic!("{commands:?}") };
+        assert_eq!(claim.name, owner);
+        let other = if owner == "copy" { "empty" } else { "copy" };
+        assert!(kept.contains(&format!("{other}: it has no Node of its own")), "{kept:?}");
+    }
+}

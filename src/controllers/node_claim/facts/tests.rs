@@ -2,13 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::caches::{Caches, known_claim};
+use crate::controllers::testing::{cluster_key, registered_claim};
 use crate::model::KnownPod;
 
 const CLAIM: &str = "application-x7k2q";
-
-fn cluster_key(name: &str) -> Key {
-    Key { namespace: String::new(), name: name.to_owned() }
-}
 
 /// A claim of a pool that the type `application` fences, without an instance or with one.
 fn fill_claim(caches: &Caches, provider_id: Option<&str>) {
@@ -55,4 +52,21 @@ fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_
     };
     assert_eq!(planted(&["kube-system", "platform"]), ["shop"]);
     assert_eq!(planted(&["kube-system"]), ["platform", "shop"]);
+}
+
+#[test]
+fn other_claims_with_the_same_instance_are_rivals() {
+    let caches = Caches::default();
+    let index = Index::of(&caches);
+    let claim = |name, id| registered_claim(name, id, json!({}));
+    caches.node_claims.fill([
+        claim("a", "aws:///a/i-1"),
+        claim("b", "aws:///a/i-1"),
+        claim("c", "aws:///a/i-2"),
+    ]);
+    let rivals = |name: &str| {
+        let facts = Facts::gather(&index, &exempt(&[]), name).unwrap();
+        facts.rivals.iter().map(|rival| rival.object.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((rivals("a"), rivals("b"), rivals("c")), (vec!["b".to_owned()], vec!["a".to_owned()], vec![]));
 }
