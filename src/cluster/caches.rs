@@ -203,7 +203,8 @@ fn whole() -> watcher::Config {
     watcher::Config::default()
 }
 
-fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
+/// A claim as the cache keeps it, if it can be read.
+pub(super) fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
     typed(object).map(known_claim)
 }
 

@@ -4,23 +4,25 @@ use jiff::{SignedDuration, Timestamp};
 
 /// After so many failures in a row: 1 s, 2 s, 4 s, … up to a minute.
 #[must_use]
-pub(super) fn after(failures: u32) -> SignedDuration {
+pub fn after(failures: u32) -> SignedDuration {
     doubled(SignedDuration::from_secs(1), failures, SignedDuration::from_mins(1))
 }
 
 /// After a pod could not be evicted so many times in a row: 100 ms, 200 ms, … up to 10 s.
 #[must_use]
-pub(super) fn of_evictions(failures: u32) -> SignedDuration {
+pub fn of_evictions(failures: u32) -> SignedDuration {
     doubled(SignedDuration::from_millis(100), failures, SignedDuration::from_secs(10))
 }
 
 /// `wait` after `moment`, or the end of time.
 #[must_use]
-pub(super) fn later(moment: Timestamp, wait: SignedDuration) -> Timestamp {
+pub fn later(moment: Timestamp, wait: SignedDuration) -> Timestamp {
     moment.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-fn doubled(first: SignedDuration, failures: u32, most: SignedDuration) -> SignedDuration {
+/// After so many failures in a row: `first`, twice as long after each further one, and never longer than `most`.
+#[must_use]
+pub fn doubled(first: SignedDuration, failures: u32, most: SignedDuration) -> SignedDuration {
     let factor = 2_i32.saturating_pow(failures.saturating_sub(1).min(30));
     first.saturating_mul(factor).min(most)
 }

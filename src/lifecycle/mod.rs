@@ -9,7 +9,7 @@
 //! - [`gc`] finds what belongs to nothing any more, on both sides.
 //! - [`type_status`] and [`pool_status`] are what the statuses of a workload type and of a pool say; [`type_deletion`] is how a type goes.
 
-mod backoff;
+pub mod backoff;
 pub mod claim;
 pub mod class_finalizer;
 pub mod drain;

@@ -119,6 +119,13 @@ pub enum Reason {
         /// When the next one may be launched.
         until: Timestamp,
     },
+    /// Nodes were launched for the pod, one after the other, and each was given up before the pod could be bound to it.
+    NodesLost {
+        /// How many.
+        times: u32,
+        /// When the next one may be launched.
+        until: Timestamp,
+    },
     /// An earlier pool of the workload type would do, and has not been without capacity for so long that this one may be used.
     FallbackNotDue {
         /// The earlier pool.
@@ -161,6 +168,7 @@ impl Reason {
             Self::WorkloadTypeClosed { .. } => "WorkloadTypeClosed",
             Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
             Self::NeverBound { .. } => "NeverBound",
+            Self::NodesLost { .. } => "NodesLost",
             Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
@@ -190,6 +198,7 @@ impl Reason {
             | Self::NoPool { .. }
             | Self::WorkloadTypeClosed { .. }
             | Self::NeverBound { .. }
+            | Self::NodesLost { .. }
             | Self::FallbackNotDue { .. }
             | Self::MalformedPod(_)
             | Self::NotProvisionable(_) => None,
@@ -282,6 +291,10 @@ impl Reason {
                 f,
                 "{times} times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after {until}"
             ),
+            Self::NodesLost { times, until } => write!(
+                f,
+                "{times} times the node that was launched for the pod was given up before the pod could use it; the next one is launched after {until}"
+            ),
             Self::FallbackNotDue { pool } => {
                 write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
             }
@@ -333,6 +346,9 @@ impl Reason {
             Self::NeverBound { .. } => f.write_str(
                 "see kube-scheduler's event on the pod for what those nodes lacked, and request or select less",
             ),
+            Self::NodesLost { .. } => {
+                f.write_str("see the events of the NodeClaims and of the node class for what went wrong")
+            }
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { .. } => {

@@ -1,9 +1,10 @@
 //! For how long a pool of a workload type has been short, so that the type's next pool may be used. Pure.
 //!
-//! A pool is short from the first plan on in which it would have done for a pod and could not be had, until a plan launches from it
-//! again. In memory: after a restart the time begins anew.
+//! A pool is short from the first plan on in which it would have done for a pod and could not be had, until a plan launches from it and
+//! leaves nobody out who needs it: what is had of it for small pods says nothing to those that wait for large nodes. In memory: after a
+//! restart the time begins anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,15 +30,17 @@ impl Shortages {
     pub fn note(&mut self, problem: &Problem, plan: &Plan, now: Timestamp) {
         let types = problem.pods.iter().map(|pending| (&pending.pod.key, pending.workload_type.as_ref()));
         let types: BTreeMap<_, _> = types.collect();
+        let mut short = BTreeSet::new();
         for left_out in &plan.unschedulable {
             let Some(Some(workload_type)) = types.get(&left_out.pod) else { continue };
             for reason in left_out.reasons.iter().filter(|reason| is_short(&reason.reason)) {
-                let pool = reason.pool.clone().unwrap_or_default();
-                self.0.entry(((*workload_type).clone(), pool)).or_insert(now);
+                short.insert(((*workload_type).clone(), reason.pool.clone().unwrap_or_default()));
             }
         }
-        for claim in &plan.claims {
-            self.0.retain(|(_, pool), _| *pool != claim.pool);
+        let is_launched = |name: &str| plan.claims.iter().any(|claim| claim.pool == name);
+        self.0.retain(|key, _| short.contains(key) || !is_launched(&key.1));
+        for key in short {
+            self.0.entry(key).or_insert(now);
         }
     }
 }

@@ -6,13 +6,14 @@
 //!
 //! What becomes of a claim is not decided here, nor which pod runs where: the scheduler binds pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub mod batch;
 pub mod checked;
@@ -24,24 +25,24 @@ pub mod notice;
 mod pending;
 mod plan;
 pub mod pools;
+mod review;
 #[cfg(test)]
 mod tests;
 mod told;
+mod unseen;
 pub mod waiting;
 pub mod world;
 
-use batch::{Batch, Crowd};
+use batch::Batch;
 use fallback::Shortages;
-use machines::{is_closed, is_leaving};
-use nominations::{Nominations, Progress, SharedNominations};
+use nominations::{Nominations, SharedNominations};
 use pending::Pending;
 use told::Told;
+use unseen::Unseen;
 
 use super::catalogs::Catalogs;
 use super::{Context, one_term};
-use crate::api::nodeclaim::INITIALIZED;
-use crate::cluster::caches::KnownClaim;
-use crate::model::ResourceList;
+use crate::cluster::read::list_claims;
 use crate::model::pod::PodKey;
 use crate::ports::cloud::CloudProvider;
 
@@ -55,8 +56,6 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 const PAUSE: u32 = 10;
 /// After a claim could not be created, or after twice as long each time that it happens again.
 const RETRY: Duration = Duration::from_secs(1);
-/// A claim that was created is remembered for so long, if the cache does not show it.
-const UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// Launches nodes for pods that wait.
 pub struct ProvisioningController(Provisioner);
@@ -106,10 +105,10 @@ struct Provisioner {
     failures: u32,
     /// Whether anything but pods has changed since.
     has_changed: bool,
-    /// Claims that were created, until the cache shows them.
-    unseen: BTreeMap<String, (Arc<KnownClaim>, Timestamp)>,
-    /// Claims that may have been created although that was not answered, by a name for the place on each, and until when they may appear.
-    in_doubt: BTreeMap<String, Timestamp>,
+    /// Claims that exist, or may, and that the cache does not show.
+    unseen: Unseen,
+    /// When the first of those that the last plan left out only for a while may be planned for again.
+    resumes: Option<Timestamp>,
     shortages: Shortages,
     told: Told,
 }
@@ -145,8 +144,8 @@ impl Provisioner {
             planned: (Instant::now(), Duration::ZERO),
             failures: 0,
             has_changed: false,
-            unseen: BTreeMap::new(),
-            in_doubt: BTreeMap::new(),
+            unseen: Unseen::default(),
+            resumes: None,
             shortages: Shortages::default(),
             told: Told::default(),
             context,
@@ -155,6 +154,10 @@ impl Provisioner {
 
     async fn lead(&mut self) {
         self.context.caches.synced().await;
+        // What the one before has launched may not be in the cache yet.
+        while !self.ask().await {
+            tokio::time::sleep(RETRY).await;
+        }
         loop {
             self.turn().await;
         }
@@ -166,8 +169,8 @@ impl Provisioner {
         self.batch.close();
         self.fresh.clear();
         self.left_out.clear();
-        self.unseen.clear();
-        self.in_doubt.clear();
+        self.unseen = Unseen::default();
+        self.resumes = None;
         self.shortages = Shortages::default();
         self.told = Told::default();
     }
@@ -179,11 +182,14 @@ impl Provisioner {
             self.has_changed |= changes.has_changed().unwrap_or_default();
             changes.mark_unchanged();
         }
+        if self.unseen.due().is_some_and(|due| due <= self.context.clock.now()) {
+            self.ask().await;
+        }
         self.review();
-        let now = self.epoch.elapsed();
-        let gathered = self.batch.remaining(now);
+        let gathered = self.batch.remaining(self.epoch.elapsed());
         let again = self.look_again_in();
-        let due = [gathered, again].into_iter().flatten().min();
+        // A batch has its own end, which is never far; whoever was left out before is planned for with it.
+        let due = gathered.or(again);
         if due.is_some_and(|due| due.is_zero()) {
             self.plan().await;
             return;
@@ -193,9 +199,8 @@ impl Provisioner {
             return;
         }
         let end = self.nominations.with(|nominations| nominations.next_end());
-        let end = end.into_iter().chain(self.in_doubt.values().copied()).min();
-        let end = end.map(|end| self.context.clock.now().duration_until(end).max(SignedDuration::ZERO));
-        let end = end.and_then(|end| Duration::try_from(end).ok());
+        let end = [end, self.unseen.due()].into_iter().flatten().min();
+        let end = end.map(|end| self.until(end));
         let wait = [again, end].into_iter().flatten().min();
         self.changed(wait).await;
     }
@@ -211,93 +216,6 @@ impl Provisioner {
         }
     }
 
-    /// Brings everything that is remembered up to what the caches show.
-    fn review(&mut self) {
-        let caches = &self.context.caches;
-        let now = self.context.clock.now();
-        self.unseen.retain(|name, (_, created)| {
-            caches.node_claims.get("", name).is_none() && now.duration_since(*created) < UNSEEN_FOR
-        });
-        self.in_doubt.retain(|_, until| *until > now);
-        let mut waiting = self.pending.waiting();
-        self.nominations.with(|nominations| {
-            let waits = |pod: &PodKey, uid: &str| waiting.get(pod).is_some_and(|own| own == uid);
-            nominations.review(waits, |name| self.progress(name), now);
-            let requests = |pod: &PodKey| {
-                let known = caches.pods.get(&pod.namespace, &pod.name)?;
-                known.unbound().map(|pod| pod.requests.clone())
-            };
-            nominations.release_crowded_out(requests, &self.room(&nominations.nodes()), now);
-            waiting.retain(|pod, uid| nominations.of(pod, uid).is_none());
-        });
-        self.left_out.retain(|pod, uid| waiting.get(pod) == Some(uid));
-        waiting.retain(|pod, _| !self.left_out.contains_key(pod));
-        let any_new = waiting.iter().any(|(pod, uid)| self.fresh.get(pod) != Some(uid));
-        let maker = |pod: &PodKey| {
-            let pod = caches.pods.get(&pod.namespace, &pod.name)?;
-            pod.unbound()?.controller().map(|maker| maker.uid.clone())
-        };
-        let makers: BTreeSet<_> = waiting.keys().filter_map(maker).collect();
-        let crowd = Crowd {
-            waiting: waiting.len(),
-            any_new,
-            has_maker: !makers.is_empty(),
-            are_more_coming: self.pending.are_more_coming(&makers),
-        };
-        self.batch.note(self.epoch.elapsed(), crowd);
-        self.fresh = waiting;
-    }
-
-    /// What these machines have left beside the pods that are bound to them, as far as they have a Node.
-    fn room(&self, machines: &BTreeSet<String>) -> BTreeMap<String, ResourceList> {
-        let caches = &self.context.caches;
-        let node_of = |machine: &String| match caches.node_claims.get("", machine) {
-            // Before, devices may be missing that will be there.
-            Some(claim) if !claim.model.is(INITIALIZED) => None,
-            Some(claim) => caches.nodes.get("", claim.model.node_name.as_deref()?),
-            None => caches.nodes.get("", machine),
-        };
-        let mut machine_of = BTreeMap::new();
-        let mut room = BTreeMap::new();
-        for machine in machines {
-            if let Some(node) = node_of(machine) {
-                machine_of.insert(node.model.object.name.clone(), machine);
-                room.insert(machine.clone(), node.model.allocatable.clone());
-            }
-        }
-        if room.is_empty() {
-            return room;
-        }
-        for pod in
-            caches.pods.all().iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal())
-        {
-            if let Some(left) = machine_of.get(&pod.node_name).and_then(|machine| room.get_mut(*machine)) {
-                *left = left.minus(&pod.requests);
-            }
-        }
-        room
-    }
-
-    /// What became of a machine, by the name that promises go by.
-    fn progress(&self, name: &str) -> Progress {
-        let caches = &self.context.caches;
-        if self.in_doubt.contains_key(name) {
-            return Progress::OnItsWay;
-        }
-        let claim = caches.node_claims.get("", name);
-        if let Some(claim) = claim.or_else(|| self.unseen.get(name).map(|(claim, _)| Arc::clone(claim))) {
-            return match &claim.model {
-                claim if is_leaving(claim) => Progress::Gone,
-                claim if claim.is(INITIALIZED) => Progress::Ready,
-                _ => Progress::OnItsWay,
-            };
-        }
-        match caches.nodes.get("", name) {
-            Some(node) if !is_closed(&node) => Progress::Ready,
-            _ => Progress::Gone,
-        }
-    }
-
     /// In how long those that got no node are planned for again.
     fn look_again_in(&self) -> Option<Duration> {
         let (planned, took) = self.planned;
@@ -307,7 +225,31 @@ impl Provisioner {
             None if self.has_changed => soon,
             None => LOOK_AGAIN,
         };
-        let pause = pause.min(LOOK_AGAIN);
-        (!self.left_out.is_empty()).then(|| pause.saturating_sub(planned.elapsed()))
+        let pause = pause.min(LOOK_AGAIN).saturating_sub(planned.elapsed());
+        let resumes = self.resumes.map(|resumes| self.until(resumes));
+        (!self.left_out.is_empty()).then(|| resumes.map_or(pause, |resumes| resumes.min(pause)))
+    }
+
+    /// How long it is until then; nothing if that has passed.
+    fn until(&self, then: Timestamp) -> Duration {
+        Duration::try_from(self.context.clock.now().duration_until(then)).unwrap_or_default()
+    }
+
+    /// Asks the API server which claims there are. Says whether it has answered.
+    async fn ask(&mut self) -> bool {
+        // What is created from now on may or may not be listed.
+        let now = self.context.clock.now();
+        let claims = &self.context.caches.node_claims;
+        match list_claims(&self.context.client).await {
+            Ok(listed) => {
+                self.unseen.answered(listed, |name| claims.get("", name).is_some(), now);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the NodeClaims cannot be listed; it is tried again");
+                self.unseen.not_answered(now);
+                false
+            }
+        }
     }
 }

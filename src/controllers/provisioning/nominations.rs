@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::lifecycle::backoff;
 use crate::model::ResourceList;
 use crate::model::pod::PodKey;
 
@@ -25,26 +26,44 @@ struct Nomination {
     until: Option<Timestamp>,
 }
 
-/// So many promises to a pod may be broken before it waits for the next one: others may have taken its place, or kube-scheduler was slow.
-const BROKEN_WITHOUT_PAUSE: u32 = 2;
-/// So long it waits then, and twice as long after each further one …
-const PAUSE: SignedDuration = SignedDuration::from_secs(30);
-/// … but never longer.
+/// A way in which a promise is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breach {
+    /// The node was there, and the pod was not bound to it: others may have taken its place, or kube-scheduler was slow.
+    NeverBound,
+    /// The node was given up before the pod could be bound to it.
+    NodeLost,
+}
+
+impl Breach {
+    /// How many breaches go by before the pod waits for the next promise, and how long it waits first.
+    const fn patience(self) -> (u32, SignedDuration) {
+        match self {
+            Self::NeverBound => (2, SignedDuration::from_secs(30)),
+            // What a launch shows to be unavailable is avoided by the next plan; what it does not show is soon met again.
+            Self::NodeLost => (1, SignedDuration::from_secs(1)),
+        }
+    }
+}
+
+/// The longest wait for the next promise; each is twice the one before.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Promises to a pod that were not kept although the node was there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Promises to a pod that were not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Broken {
     uid: String,
-    times: u32,
-    /// Until when no further promise is made.
-    until: Timestamp,
+    times: BTreeMap<Breach, u32>,
+    /// Since the last one.
+    pause: Option<Pause>,
 }
 
 /// Why a pod is promised nothing for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// How often a node was there for it that it was not bound to.
+    /// What became of the promises to it.
+    pub breach: Breach,
+    /// How often.
     pub times: u32,
     /// Until when.
     pub until: Timestamp,
@@ -72,12 +91,12 @@ impl Nominations {
             .map(|nomination| nomination.node.as_str())
     }
 
-    /// Why the pod is to be promised nothing now: nodes were there for it, one after the other, and it was bound to none of them. What
-    /// is promised and what the scheduler sees differ then, and each further node would cost money for nothing.
+    /// Why the pod is to be promised nothing now: nodes were there for it, one after the other, and it was bound to none of them, or none
+    /// of them came to be. What is promised and what comes of it differ then, and each further node would cost money, or calls, for nothing.
     #[must_use]
     pub fn pause(&self, pod: &PodKey, uid: &str, now: Timestamp) -> Option<Pause> {
-        let broken = self.broken.get(pod).filter(|broken| broken.uid == uid && broken.until > now)?;
-        Some(Pause { times: broken.times, until: broken.until })
+        let broken = self.broken.get(pod).filter(|broken| broken.uid == uid)?;
+        broken.pause.filter(|pause| pause.until > now)
     }
 
     /// Until when a pod that was promised a place on this node can be expected there; for ever while the node is on its way.
@@ -87,8 +106,8 @@ impl Nominations {
         promised.map(|nomination| nomination.until.unwrap_or(Timestamp::MAX)).max()
     }
 
-    /// Drops what no longer counts: pods that do not wait any more, nodes that are gone, and promises that were not kept although
-    /// the node could take pods.
+    /// Drops what no longer counts: pods that do not wait any more, and promises that were not kept although the node could take pods, or
+    /// whose node is gone.
     ///
     /// `waits` tells whether the pod of this key and uid still waits; `node` tells what became of a node or claim.
     pub fn review(
@@ -104,12 +123,15 @@ impl Nominations {
                 return false;
             }
             match node(&nomination.node) {
-                Progress::Gone => false,
+                Progress::Gone => {
+                    note_broken(broken, pod, &nomination.uid, (Breach::NodeLost, now));
+                    false
+                }
                 Progress::OnItsWay => true,
                 Progress::Ready => {
                     let stands = *nomination.until.get_or_insert(now + STANDS_FOR) > now;
                     if !stands {
-                        note_broken(broken, pod, &nomination.uid, now);
+                        note_broken(broken, pod, &nomination.uid, (Breach::NeverBound, now));
                     }
                     stands
                 }
@@ -144,7 +166,7 @@ impl Nominations {
             if fits {
                 *left = left.minus(&requests);
             } else {
-                note_broken(broken, pod, &nomination.uid, now);
+                note_broken(broken, pod, &nomination.uid, (Breach::NeverBound, now));
             }
             fits
         });
@@ -157,17 +179,22 @@ impl Nominations {
     }
 }
 
-fn note_broken(broken: &mut BTreeMap<PodKey, Broken>, pod: &PodKey, uid: &str, now: Timestamp) {
-    let before = broken.get(pod).filter(|broken| broken.uid == uid).map_or(0, |broken| broken.times);
-    let times = before.saturating_add(1);
-    let pause = match times.checked_sub(BROKEN_WITHOUT_PAUSE + 1) {
-        None => SignedDuration::ZERO,
-        Some(more) => {
-            PAUSE.checked_mul(2_i32.saturating_pow(more)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
-        }
-    };
-    let until = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-    broken.insert(pod.clone(), Broken { uid: uid.to_owned(), times, until });
+fn note_broken(
+    broken: &mut BTreeMap<PodKey, Broken>,
+    pod: &PodKey,
+    uid: &str,
+    (breach, now): (Breach, Timestamp),
+) {
+    let broken = broken.entry(pod.clone()).or_default();
+    if broken.uid != uid {
+        *broken = Broken { uid: uid.to_owned(), ..Broken::default() };
+    }
+    let times = broken.times.entry(breach).or_default();
+    *times = times.saturating_add(1);
+    let (free, first) = breach.patience();
+    let pause = times.checked_sub(free).filter(|more| *more > 0);
+    let pause = pause.map(|more| backoff::doubled(first, more, LONGEST_PAUSE));
+    broken.pause = pause.map(|pause| Pause { breach, times: *times, until: backoff::later(now, pause) });
 }
 
 /// The promises of the process, shared between who makes them and who must not take a node away before they are kept. Cheap to clone, all
@@ -210,96 +237,4 @@ pub enum Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::testing::resource_list;
-
-    fn pod(name: &str) -> PodKey {
-        PodKey { namespace: "shop".to_owned(), name: name.to_owned() }
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
-    }
-
-    #[test]
-    fn a_promise_stands_while_the_node_is_on_its_way_and_a_while_longer() {
-        let mut nominations = Nominations::default();
-        nominations.nominate(pod("a"), "u1", "claim-1");
-        assert_eq!(nominations.of(&pod("a"), "u1"), Some("claim-1"));
-        assert_eq!(nominations.of(&pod("a"), "u2"), None, "another pod of the same name");
-        nominations.review(|_, _| true, |_| Progress::OnItsWay, at(1000));
-        assert_eq!(nominations.next_end(), None);
-        assert_eq!(nominations.until("claim-1"), Some(Timestamp::MAX));
-        assert_eq!(nominations.until("claim-2"), None);
-        nominations.review(|_, _| true, |_| Progress::Ready, at(2000));
-        assert_eq!(nominations.next_end(), Some(at(2020)));
-        assert_eq!(nominations.until("claim-1"), Some(at(2020)));
-        nominations.review(|_, _| true, |_| Progress::Ready, at(2019));
-        assert!(nominations.of(&pod("a"), "u1").is_some());
-        nominations.review(|_, _| true, |_| Progress::Ready, at(2020));
-        assert!(nominations.of(&pod("a"), "u1").is_none());
-    }
-
-    #[test]
-    fn a_promise_ends_when_others_have_taken_its_place() {
-        let mut nominations = Nominations::default();
-        for (name, node) in [("a", "full"), ("b", "half"), ("c", "half"), ("d", "on-its-way")] {
-            nominations.nominate(pod(name), "u", node);
-        }
-        let room = [("full", "cpu=100m pods=9"), ("half", "cpu=700m pods=9")];
-        let room = room.map(|(node, left)| (node.to_owned(), resource_list(left))).into();
-        let requests = |_: &PodKey| Some(resource_list("cpu=500m pods=1"));
-        nominations.release_crowded_out(requests, &room, at(0));
-        let left: Vec<_> = ["a", "b", "c", "d"]
-            .into_iter()
-            .filter(|name| nominations.of(&pod(name), "u").is_some())
-            .collect();
-        assert_eq!(left, ["b", "d"]);
-        assert_eq!(nominations.nodes(), ["half".to_owned(), "on-its-way".to_owned()].into());
-    }
-
-    /// A kubelet gives less than was expected, or a label is on no node that is there: one more node would be like the last.
-    #[test]
-    fn a_pod_that_ready_nodes_do_not_get_waits_longer_and_longer_for_the_next() {
-        let mut nominations = Nominations::default();
-        let room = [("node".to_owned(), resource_list("cpu=100m pods=9"))].into();
-        let (mut now, mut pauses) = (0, Vec::new());
-        for again in 0..9 {
-            assert_eq!(nominations.pause(&pod("a"), "u", at(now)), None);
-            nominations.nominate(pod("a"), "u", "node");
-            nominations.review(|_, _| true, |_| Progress::Ready, at(now));
-            if again % 2 == 0 {
-                nominations.release_crowded_out(|_| Some(resource_list("cpu=500m pods=1")), &room, at(now));
-            } else {
-                now += 20;
-                nominations.review(|_, _| true, |_| Progress::Ready, at(now));
-            }
-            assert_eq!(nominations.of(&pod("a"), "u"), None);
-            let pause = nominations.pause(&pod("a"), "u", at(now));
-            assert!(pause.is_none_or(|pause| pause.times == again + 1));
-            let seconds = pause.map_or(0, |pause| pause.until.as_second() - now);
-            pauses.push(seconds);
-            now += seconds;
-        }
-        assert_eq!(pauses, [0, 0, 30, 60, 120, 240, 480, 600, 600]);
-        nominations.review(|_, _| true, |_| Progress::Ready, at(now - 1));
-        assert!(nominations.pause(&pod("a"), "u", at(now - 1)).is_some());
-        assert_eq!(nominations.pause(&pod("a"), "another", at(now - 1)), None);
-        nominations.review(|_, _| false, |_| Progress::Ready, at(now - 1));
-        assert_eq!(nominations.pause(&pod("a"), "u", at(now - 1)), None, "it waits no more");
-    }
-
-    #[test]
-    fn a_pod_that_waits_no_more_or_whose_node_is_gone_was_promised_nothing() {
-        let mut nominations = Nominations::default();
-        for (name, node) in [("a", "gone"), ("b", "here"), ("c", "here")] {
-            nominations.nominate(pod(name), "u", node);
-        }
-        let progress = |node: &str| if node == "gone" { Progress::Gone } else { Progress::OnItsWay };
-        nominations.review(|pod, _| pod.name != "c", progress, at(0));
-        let left: Vec<_> =
-            ["a", "b", "c"].into_iter().filter(|name| nominations.of(&pod(name), "u").is_some()).collect();
-        assert_eq!(left, ["b"]);
-    }
-}
+mod tests;

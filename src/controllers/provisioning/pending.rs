@@ -1,12 +1,13 @@
 //! Which pods may be waiting, kept as pods change, so that a cluster full of pods is not searched for them at each of its events.
 //!
-//! Only a hint: whether a pod waits is decided from the cache when it is asked for.
+//! Kept whether this replica leads or not, and so never more than there are such pods. Only a hint: whether a pod waits is decided from the
+//! cache when it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::batch::LONGEST;
 use super::waiting::is_waiting;
@@ -35,16 +36,18 @@ impl Pending {
         let (keys, revision) = (Arc::clone(&pending.keys), pending.revision.clone());
         let coming = Arc::clone(&pending.coming);
         pods.observe(move |before, now| {
-            let was = before.is_some_and(|pod| waits(pod).is_some());
-            let key = now.and_then(waits);
-            if let Some(key) = key {
-                keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+            let (was, is) = (before.and_then(waits), now.and_then(waits));
+            match (was, is) {
+                (_, Some(key)) => drop(lock(&keys).insert(key.clone())),
+                (Some(key), None) => drop(lock(&keys).remove(key)),
+                (None, None) => {}
             }
-            if let Some(pod) = now.and_then(KnownPod::unbound).filter(|pod| may_wait_soon(pod)) {
-                let mut coming = coming.lock().unwrap_or_else(PoisonError::into_inner);
-                coming.entry(pod.key.clone()).or_insert_with(Instant::now);
+            match (before.and_then(comes), now.and_then(comes)) {
+                (_, Some(key)) => drop(lock(&coming).entry(key.clone()).or_insert_with(Instant::now)),
+                (Some(key), None) => drop(lock(&coming).remove(key)),
+                (None, None) => {}
             }
-            if was || key.is_some() {
+            if was.is_some() || is.is_some() {
                 revision.send_modify(|revision| *revision += 1);
             }
         });
@@ -58,38 +61,104 @@ impl Pending {
 
     /// The pods that wait, with their UIDs.
     pub(super) fn waiting(&self) -> BTreeMap<PodKey, String> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waiting = BTreeMap::new();
-        keys.retain(|key| {
-            let pod = self.pods.get(&key.namespace, &key.name);
-            let pod = pod.as_deref().filter(|pod| waits(pod).is_some()).and_then(KnownPod::unbound);
-            waiting.extend(pod.map(|pod| (key.clone(), pod.uid.clone())));
-            pod.is_some()
+        let keys = lock(&self.keys);
+        let waiting = keys.iter().filter_map(|key| {
+            let pod = self.pods.get(&key.namespace, &key.name)?;
+            waits(&pod)?;
+            Some((key.clone(), pod.unbound()?.uid.clone()))
         });
-        waiting
+        waiting.collect()
     }
 
     /// Whether the scheduler has not looked yet at a pod that something with one of these UIDs made a moment ago.
     pub(super) fn are_more_coming(&self, makers: &BTreeSet<String>) -> bool {
-        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut are_more = false;
-        coming.retain(|key, since| {
+        lock(&self.coming).iter().any(|(key, since)| {
             let pod = self.pods.get(&key.namespace, &key.name);
-            let pod = pod.as_deref().and_then(KnownPod::unbound).filter(|pod| may_wait_soon(pod));
+            let maker = pod.as_deref().filter(|pod| comes(pod).is_some()).and_then(KnownPod::unbound);
             // A scheduler that has not looked at a pod for so long may never do.
-            let pod = pod.filter(|_| since.elapsed() < LONGEST);
-            are_more |= pod.and_then(Pod::controller).is_some_and(|maker| makers.contains(&maker.uid));
-            pod.is_some()
-        });
-        are_more
+            since.elapsed() < LONGEST
+                && maker.and_then(Pod::controller).is_some_and(|maker| makers.contains(&maker.uid))
+        })
     }
 }
 
-/// Whether nothing keeps the pod from waiting but that the scheduler has not looked at it.
-fn may_wait_soon(pod: &Pod) -> bool {
-    pod.check_provisionable() == Err(NotProvisionable::NotUnschedulable)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The key of a pod that nothing keeps from waiting but that the scheduler has not looked at it.
+fn comes(pod: &KnownPod) -> Option<&PodKey> {
+    let comes = |pod: &&Pod| pod.check_provisionable() == Err(NotProvisionable::NotUnschedulable);
+    pod.unbound().filter(comes).map(|pod| &pod.key)
+}
+
+/// The key of a pod that waits.
 fn waits(pod: &KnownPod) -> Option<&PodKey> {
     pod.unbound().filter(|pod| is_waiting(pod)).map(|pod| &pod.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::cache::Key;
+
+    fn pod(name: &str, changes: &Value) -> (Key, KnownPod) {
+        let owner = json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "maker", "controller": true });
+        let mut object = json!({
+            "metadata": { "name": name, "namespace": "shop", "uid": format!("{name}-uid"), "ownerReferences": [owner] },
+            "spec": { "containers": [] }, "status": { "phase": "Pending" },
+        });
+        for (field, change) in changes.as_object().into_iter().flatten() {
+            object[field] = change.clone();
+        }
+        let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
+        (key, KnownPod::read(&serde_json::from_value(object).unwrap()).unwrap())
+    }
+
+    fn unschedulable() -> Value {
+        json!({ "status": {
+            "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable" }],
+        }})
+    }
+
+    #[test]
+    fn what_waits_and_what_is_about_to_is_known_and_nothing_else_is_kept() {
+        let pods = Cache::new("Pod");
+        let pending = Pending::of(&pods);
+        let mut changes = pending.changes();
+        let bound =
+            json!({ "spec": { "containers": [], "nodeName": "n1" }, "status": { "phase": "Running" } });
+        pods.fill([
+            pod("waits", &unschedulable()),
+            pod("comes", &json!({})),
+            pod("gated", &json!({ "spec": { "containers": [], "schedulingGates": [{ "name": "later" }] } })),
+            pod("bound", &bound),
+        ]);
+        assert!(changes.has_changed().unwrap());
+        let waiting = pending.waiting();
+        assert_eq!(
+            waiting.iter().map(|(key, uid)| (key.name.as_str(), uid.as_str())).collect::<Vec<_>>(),
+            [("waits", "waits-uid")]
+        );
+        assert!(pending.are_more_coming(&["maker".to_owned()].into()));
+        assert!(!pending.are_more_coming(&["another".to_owned()].into()));
+
+        changes.mark_unchanged();
+        pods.fill([pod("waits", &unschedulable()), pod("comes", &unschedulable())]);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(pending.waiting().len(), 2);
+        assert!(!pending.are_more_coming(&["maker".to_owned()].into()));
+
+        changes.mark_unchanged();
+        pods.fill([pod("waits", &bound)]);
+        assert!(changes.has_changed().unwrap(), "it waits no more");
+        assert!(pending.waiting().is_empty());
+        changes.mark_unchanged();
+        pods.fill([pod("later", &json!({}))]);
+        pods.fill([]);
+        assert!(!changes.has_changed().unwrap(), "nobody waited");
+        assert!(lock(&pending.keys).is_empty() && lock(&pending.coming).is_empty(), "nothing is kept");
+    }
 }

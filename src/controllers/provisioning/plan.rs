@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
+use tokio::time::Instant;
 
 use super::checked::{Checked, checked};
 use super::machines::Machine;
@@ -16,14 +16,10 @@ use crate::api::nodeclaim::NodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, known_claim};
+use crate::cluster::write::within;
 use crate::model::pod::PodKey;
 use crate::model::workload_type::WorkloadType;
 use crate::scheduling::{self, PlannedClaim, Unschedulable};
-
-/// A creation that takes longer has failed. If it took effect all the same, the cache shows the claim.
-const CREATE_WITHIN: Duration = Duration::from_secs(10);
-/// A claim that was created although nobody said so is in the cache by then.
-const IN_DOUBT_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 impl Provisioner {
     /// Makes a plan for all that waits, and carries it out.
@@ -46,7 +42,7 @@ impl Provisioner {
             }
         }
         self.tell(&left_out, &uids, now);
-        self.leave_out(waited, started);
+        self.leave_out(waited, (started, now));
     }
 
     async fn carry_out(
@@ -71,9 +67,9 @@ impl Provisioner {
             match created {
                 Created::Claim(claim) => {
                     let name = claim.model.object.name.clone();
-                    let machine = Machine { claim: Some(name.clone()), ..Machine::default() };
+                    let machine = Machine { claim: Some(name), ..Machine::default() };
                     self.nominate(&planned.pods, &machine, uids);
-                    self.unseen.insert(name, (Arc::clone(claim), self.context.clock.now()));
+                    self.unseen.created(Arc::clone(claim), self.context.clock.now());
                 }
                 Created::InDoubt => self.hold(&planned.pods, uids),
                 Created::Refused => {}
@@ -116,9 +112,14 @@ impl Provisioner {
     }
 
     /// What has no place after a plan is looked at again later.
-    fn leave_out(&mut self, mut waited: BTreeMap<PodKey, String>, started: Instant) {
-        self.nominations.with(|nominations| {
+    fn leave_out(
+        &mut self,
+        mut waited: BTreeMap<PodKey, String>,
+        (started, planned_at): (Instant, Timestamp),
+    ) {
+        self.resumes = self.nominations.with(|nominations| {
             waited.retain(|pod, uid| nominations.of(pod, uid).is_none());
+            waited.iter().filter_map(|(pod, uid)| Some(nominations.pause(pod, uid, planned_at)?.until)).min()
         });
         self.left_out = waited;
         self.fresh.clear();
@@ -132,8 +133,8 @@ impl Provisioner {
         // The pods are read last: what has been bound by now needs no node.
         let mut claims = caches.node_claims.all();
         let known: BTreeSet<&str> = claims.iter().map(|claim| claim.model.object.name.as_str()).collect();
-        let unseen = self.unseen.iter().filter(|(name, _)| !known.contains(name.as_str()));
-        let unseen: Vec<_> = unseen.map(|(_, (claim, _))| Arc::clone(claim)).collect();
+        let unseen = self.unseen.all().filter(|claim| !known.contains(claim.model.object.name.as_str()));
+        let unseen: Vec<_> = unseen.map(Arc::clone).collect();
         claims.extend(unseen);
         let workload_types = caches.workload_types.all();
         let workload_types = workload_types.iter().map(|object| WorkloadType::read(object));
@@ -158,9 +159,8 @@ impl Provisioner {
         }
     }
 
-    /// The pods of a claim that may have been created are not planned for until it would have been seen: it has their place.
+    /// The pods of a claim that may have been created are not planned for until that is known: it has their place.
     fn hold(&mut self, pods: &[PodKey], uids: &BTreeMap<PodKey, String>) {
-        let until = self.context.clock.now().saturating_add(IN_DOUBT_FOR).unwrap_or(Timestamp::MAX);
         // No object has a name like this.
         let place = format!("?{}", pods.first().map(ToString::to_string).unwrap_or_default());
         self.nominations.with(|nominations| {
@@ -168,7 +168,7 @@ impl Provisioner {
                 nominations.nominate(pod.clone(), uid_of(pod, uids), &place);
             }
         });
-        self.in_doubt.insert(place, until);
+        self.unseen.in_doubt(place, self.context.clock.now());
     }
 
     fn nominate(&self, pods: &[PodKey], machine: &Machine, uids: &BTreeMap<PodKey, String>) {
@@ -204,14 +204,10 @@ impl Provisioner {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let object = claims::node_claim(planned, pool);
-        match tokio::time::timeout(CREATE_WITHIN, claims.create(&parameters, &object)).await {
-            Ok(Ok(claim)) => Ok(claim),
-            Ok(Err(kube::Error::Api(status))) if !(500..=599).contains(&status.code) => {
-                Err(CreateError::Refused(status.message))
-            }
-            Ok(Err(error)) => Err(CreateError::InDoubt(error.to_string())),
-            Err(_) => Err(CreateError::InDoubt(format!("no answer within {CREATE_WITHIN:?}"))),
-        }
+        within(claims.create(&parameters, &object)).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code < 500 => CreateError::Refused(status.message),
+            error => CreateError::InDoubt(error.to_string()),
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod claims;
 mod fallback;
 mod machines;
 mod pools;
+mod turns;
 mod waiting;
 
 /// Puts `changes` over `base`: objects are merged, everything else is replaced.
@@ -144,6 +145,18 @@ fn pod(name: &str, changes: &Value) -> Arc<KnownPod> {
     Arc::new(KnownPod::read(&read(merged(base, changes))).unwrap())
 }
 
+/// A pod that admission has put into the type.
+fn admitted(name: &str, cpu: &str) -> Arc<KnownPod> {
+    pod(
+        name,
+        &json!({ "spec": {
+            "tolerations": [{ "key": "node-type", "operator": "Equal", "value": "application", "effect": "NoSchedule" }],
+            "nodeSelector": { "workload-type.node-restriction.kubernetes.io/application": "" },
+            "containers": [{ "name": "app", "resources": { "requests": { "cpu": cpu } } }],
+        }}),
+    )
+}
+
 /// A type whose status guards the taint of pool `application`.
 fn workload_type(name: &str, pools: &[&str]) -> (String, WorkloadType) {
     let pools: Vec<_> = pools.iter().map(|pool| (*pool).to_owned()).collect();
@@ -155,6 +168,10 @@ fn workload_type(name: &str, pools: &[&str]) -> (String, WorkloadType) {
 
 /// `c7i.large` and `c7i.xlarge`, of which only the latter can be bought.
 fn types() -> ClassTypes {
+    ClassTypes::Known(KnownTypes::of(2, instance_types().into()))
+}
+
+fn instance_types() -> Vec<InstanceType> {
     let types = [("c7i.large", 2, false), ("c7i.xlarge", 4, true)].map(|(name, cpu, is_available)| {
         let offering = Offering {
             zone: "us-east-1a".to_owned(),
@@ -180,7 +197,7 @@ fn types() -> ClassTypes {
             offerings: vec![offering],
         }
     });
-    ClassTypes::Known(KnownTypes::of(2, types.to_vec().into()))
+    types.to_vec()
 }
 
 /// Pool, class and type `application`, and the namespace `shop` that uses it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::nominations::Pause;
+use super::nominations::{Breach, Pause};
 use super::world::World;
 use crate::api::labels;
 use crate::model::pod::PodKey;
@@ -62,12 +62,16 @@ enum Obstacle {
     Told(Box<Reason>),
 }
 
-/// Another node is not launched at once for a pod that was bound to none of those that were.
+/// Another node is not launched at once for a pod that nothing came of those that were.
 fn may_be_promised(pod: &Pod, world: &World, now: Timestamp) -> Result<(), Obstacle> {
-    match world.nominations.pause(&pod.key, &pod.uid, now) {
-        None => Ok(()),
-        Some(Pause { times, until }) => Err(Obstacle::Told(Box::new(Reason::NeverBound { times, until }))),
-    }
+    let Some(Pause { breach, times, until }) = world.nominations.pause(&pod.key, &pod.uid, now) else {
+        return Ok(());
+    };
+    let reason = match breach {
+        Breach::NeverBound => Reason::NeverBound { times, until },
+        Breach::NodeLost => Reason::NodesLost { times, until },
+    };
+    Err(Obstacle::Told(Box::new(reason)))
 }
 
 /// The pod's workload type.

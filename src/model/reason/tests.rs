@@ -82,7 +82,10 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
         Some(Reason::WorkloadTypeNotAllowed { .. }) => {
             Reason::NeverBound { times: 3, until: "2026-03-01T12:00:30Z".parse().unwrap() }
         }
-        Some(Reason::NeverBound { .. }) => Reason::FallbackNotDue { pool: owned("application") },
+        Some(Reason::NeverBound { .. }) => {
+            Reason::NodesLost { times: 2, until: "2026-03-01T12:00:30Z".parse().unwrap() }
+        }
+        Some(Reason::NodesLost { .. }) => Reason::FallbackNotDue { pool: owned("application") },
         Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
                 key: owned("karpenter.k8s.aws/instance-family"),

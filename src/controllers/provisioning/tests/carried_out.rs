@@ -13,18 +13,6 @@ use crate::model::Event;
 use crate::model::pod::PodKey;
 use crate::scheduling::{Plan, Violation, solve, verify};
 
-/// A pod that admission has put into the type.
-fn admitted(name: &str, cpu: &str) -> Arc<KnownPod> {
-    pod(
-        name,
-        &json!({ "spec": {
-            "tolerations": [{ "key": "node-type", "operator": "Equal", "value": "application", "effect": "NoSchedule" }],
-            "nodeSelector": { "workload-type.node-restriction.kubernetes.io/application": "" },
-            "containers": [{ "name": "app", "resources": { "requests": { "cpu": cpu } } }],
-        }}),
-    )
-}
-
 fn key(name: &str) -> PodKey {
     PodKey { namespace: "shop".to_owned(), name: name.to_owned() }
 }

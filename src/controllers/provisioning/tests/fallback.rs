@@ -51,6 +51,18 @@ fn a_pool_that_is_short_for_two_minutes_may_be_passed_over_until_it_is_launched_
     assert!(!may(&shortages, 1000));
 }
 
+/// Small nodes can be had all the time, large ones never.
+#[test]
+fn launches_for_others_do_not_keep_a_pod_from_the_next_pool() {
+    let mut shortages = Shortages::default();
+    let both = Plan { claims: launched_from("first").claims, ..left_out(Reason::NoOffering) };
+    for second in [0, 60, 119] {
+        shortages.note(&problem(), &both, at(second));
+        assert!(!shortages.may_fall_back("application", "first", at(second)));
+    }
+    assert!(shortages.may_fall_back("application", "first", at(120)));
+}
+
 #[test]
 fn a_pool_that_would_never_do_is_not_short() {
     let mut shortages = Shortages::default();

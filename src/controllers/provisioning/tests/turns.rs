@@ -1,0 +1,142 @@
+//! The loop around the plans: what is launched when, and what keeps it from being launched twice.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use self::stage::{Answered, Stage, named};
+use super::*;
+use crate::cluster::cache::Key;
+
+mod stage;
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_pod_gets_one_claim_at_once_however_long_the_cache_does_not_show_it() {
+    let mut stage = Stage::new();
+    stage.lead(1).await;
+    assert_eq!(
+        stage.server.with(|state| state.lists),
+        1,
+        "what there is is asked for at the start of a term"
+    );
+    stage.wait(&["a"]);
+    stage.run(300).await;
+    let (creations, lists) = stage.server.with(|state| (state.creations.clone(), state.lists));
+    assert_eq!(creations.len(), 1);
+    assert!(creations[0] < Duration::from_millis(1200), "{creations:?}");
+    assert_eq!(stage.promised("a").as_deref(), Some("application-1"));
+    assert!((20..=32).contains(&lists), "it is asked for every ten seconds: {lists}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_came_and_went_unseen_is_missed_by_the_list() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    stage.run(5).await;
+    stage.server.with(|state| state.claims.clear());
+    stage.run(4).await;
+    assert_eq!(stage.server.created(), 1, "it may only be late");
+    stage.run(5).await;
+    assert_eq!(stage.server.created(), 2);
+    assert_eq!(stage.promised("a").as_deref(), Some("application-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_creation_was_not_answered_is_found_before_another_is_made() {
+    let mut stage = Stage::new();
+    stage.server.with(|state| state.answers = vec![Answered::Lost]);
+    stage.wait(&["a"]);
+    stage.run(9).await;
+    assert!(stage.promised("a").is_some_and(|place| place.starts_with('?')), "{:?}", stage.promised("a"));
+    stage.server.with(|state| state.lists_fail = true);
+    stage.run(60).await;
+    assert_eq!(stage.server.created(), 1, "nobody has said that it does not exist");
+    stage.server.with(|state| state.lists_fail = false);
+    stage.run(30).await;
+    assert_eq!(stage.server.created(), 1);
+    assert_eq!(stage.promised("a").as_deref(), Some("application-1"));
+
+    let mut stage = Stage::new();
+    stage.server.with(|state| state.answers = vec![Answered::Failed]);
+    stage.wait(&["a"]);
+    stage.run(30).await;
+    assert_eq!(stage.server.created(), 2, "it does not exist");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_refused_is_tried_again_after_longer_and_longer() {
+    let mut stage = Stage::new();
+    stage.server.with(|state| state.answers = vec![Answered::Forbidden; 4]);
+    stage.wait(&["a"]);
+    stage.run(40).await;
+    let times = stage.server.with(|state| state.creations.clone());
+    let waits: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(waits, [1, 2, 4, 8]);
+    assert_eq!(stage.promised("a").as_deref(), Some("application-5"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_leader_before_has_launched_is_used_though_the_cache_does_not_show_it() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    stage.run(5).await;
+    stage.provisioner.forget();
+    assert_eq!(stage.promised("a"), None);
+    stage.server.with(|state| state.lists_fail = true);
+    stage.lead(60).await;
+    assert_eq!(stage.promised("a"), None, "nothing is planned before it is known what there is");
+    stage.server.with(|state| state.lists_fail = false);
+    stage.lead(60).await;
+    assert_eq!(stage.promised("a").as_deref(), Some("application-1"));
+    assert_eq!(stage.server.created(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_are_given_up_at_once_are_made_again_ever_more_rarely() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    for _ in 0..600 {
+        stage.run(1).await;
+        // Whoever launches gives up at once, and the cache is told.
+        stage.server.with(|state| state.claims.clear());
+        stage.caches.node_claims.fill([]);
+        if let Some(name) = stage.promised("a") {
+            let gone = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
+            stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &gone)))]);
+        }
+    }
+    let created = stage.server.created();
+    assert!((8..=12).contains(&created), "{created} claims in ten minutes");
+}
+
+/// A pod that was left out is looked at again soon after a change, and that must not cut a burst into pieces.
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_planned_for_as_one_though_others_were_left_out() {
+    let mut stage = Stage::new();
+    let large = || {
+        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
+        (key, Arc::unwrap_or_clone(admitted("large", "64")))
+    };
+    stage.caches.pods.fill([large()]);
+    stage.run(5).await;
+    assert!(!stage.provisioner.left_out.is_empty());
+    for count in 1..=10 {
+        let pods = (0..count).map(|number| {
+            let name = format!("pod-{number}");
+            let key = Key { namespace: "shop".to_owned(), name: name.clone() };
+            (key, Arc::unwrap_or_clone(admitted(&name, "350m")))
+        });
+        stage.caches.pods.fill(pods.chain([large()]));
+        // Something else changes, too.
+        stage.caches.nodes.fill([]);
+        let gap = async {
+            loop {
+                stage.provisioner.turn().await;
+            }
+        };
+        assert!(timeout(Duration::from_millis(20), gap).await.is_err());
+    }
+    stage.run(5).await;
+    assert_eq!(stage.server.created(), 1, "ten pods fit on one node");
+    assert!((0..10).all(|number| stage.promised(&format!("pod-{number}")).is_some()));
+}

@@ -1,0 +1,240 @@
+//! A controller with an API server that answers as it is told, and caches that show what they are told.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use kube::Client;
+use kube::client::Body;
+use tokio::time::{Instant, timeout};
+
+use super::super::*;
+use crate::cluster::cache::Key;
+use crate::cluster::caches::Caches;
+use crate::cluster::events::Events;
+use crate::controllers::Context;
+use crate::controllers::catalogs::Catalogs;
+use crate::controllers::provisioning::Provisioner;
+use crate::controllers::provisioning::nominations::SharedNominations;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::{
+    Answer, CloudProvider, ClusterFacts, Instance, LaunchRequest, Launched, ProviderId, ResolvedClass,
+};
+use crate::ports::error::CloudError;
+
+/// A cloud that says its instance types and is asked for nothing else.
+#[derive(Debug)]
+struct Cloud;
+
+impl CloudProvider for Cloud {
+    fn instance_types<'a>(
+        &'a self,
+        _: &'a Ec2NodeClass,
+    ) -> Answer<'a, Result<Arc<[InstanceType]>, CloudError>> {
+        Box::pin(async { Ok(instance_types().into()) })
+    }
+
+    fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {
+        unreachable!()
+    }
+
+    fn launch<'a>(&'a self, _: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
+        unreachable!()
+    }
+
+    fn get<'a>(&'a self, _: &'a ProviderId) -> Answer<'a, Result<Instance, CloudError>> {
+        unreachable!()
+    }
+
+    fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>> {
+        unreachable!()
+    }
+
+    fn terminate<'a>(&'a self, _: &'a str, _: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
+        unreachable!()
+    }
+
+    fn release_class<'a>(
+        &'a self,
+        _: &'a Ec2NodeClass,
+        _: &'a ClusterFacts,
+    ) -> Answer<'a, Result<(), CloudError>> {
+        unreachable!()
+    }
+}
+
+/// The runtime's time as the time of day.
+#[derive(Debug)]
+struct RuntimeClock(Instant);
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        at(1_700_000_000) + self.0.elapsed()
+    }
+}
+
+/// An API server that has claims, and a cache that need not show them.
+#[derive(Clone, Default)]
+pub(super) struct Server(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The claims that exist, by name.
+    pub(super) claims: BTreeMap<String, Value>,
+    /// When a claim was created, or was tried to be.
+    pub(super) creations: Vec<Duration>,
+    /// How the next creations are answered; those after them, with the claim.
+    pub(super) answers: Vec<Answered>,
+    pub(super) lists: usize,
+    pub(super) lists_fail: bool,
+}
+
+/// How a creation is answered.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Answered {
+    Forbidden,
+    /// It has taken effect, and the answer is lost.
+    Lost,
+    /// It has not taken effect, and the answer is lost.
+    Failed,
+}
+
+impl Server {
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    pub(super) fn created(&self) -> usize {
+        self.with(|state| state.creations.len())
+    }
+
+    async fn answer(self, request: Request<Body>, start: Instant) -> Response<Body> {
+        assert_eq!(request.uri().path(), "/apis/karpenter.sh/v1/nodeclaims");
+        let is_list = request.method() == Method::GET;
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let (code, answer) = self.with(|state| {
+            if is_list {
+                state.lists += 1;
+                return state.list();
+            }
+            state.creations.push(start.elapsed());
+            state.create(serde_json::from_slice(&body).unwrap())
+        });
+        let body = serde_json::to_vec(&answer).unwrap();
+        Response::builder().status(code).body(Body::from(body)).unwrap()
+    }
+}
+
+impl State {
+    fn list(&self) -> (StatusCode, Value) {
+        if self.lists_fail {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let items: Vec<_> = self.claims.values().cloned().collect();
+        let list = json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaimList", "metadata": {}, "items": items });
+        (StatusCode::OK, list)
+    }
+
+    fn create(&mut self, mut claim: Value) -> (StatusCode, Value) {
+        let how = (!self.answers.is_empty()).then(|| self.answers.remove(0));
+        if how == Some(Answered::Forbidden) {
+            return refusal(StatusCode::FORBIDDEN);
+        }
+        if how != Some(Answered::Failed) {
+            let name = format!("application-{}", self.creations.len());
+            claim["metadata"]["uid"] = format!("{name}-uid").into();
+            claim["metadata"]["name"] = name.clone().into();
+            self.claims.insert(name, claim.clone());
+        }
+        if how.is_some() { refusal(StatusCode::INTERNAL_SERVER_ERROR) } else { (StatusCode::CREATED, claim) }
+    }
+}
+
+fn refusal(code: StatusCode) -> (StatusCode, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no", "code": code.as_u16() });
+    (code, status)
+}
+
+pub(super) struct Stage {
+    pub(super) server: Server,
+    pub(super) caches: Caches,
+    pub(super) provisioner: Provisioner,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let start = Instant::now();
+        let server = Server::default();
+        let service = server.clone();
+        let service = tower::service_fn(move |request| {
+            let answer = service.clone().answer(request, start);
+            async { Ok::<_, std::convert::Infallible>(answer.await) }
+        });
+        let client = Client::new(service, "default");
+        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock(start));
+        let caches = Caches::default();
+        let (events, _) = Events::new(client.clone(), "test", Arc::clone(&clock));
+        let context =
+            Context { client, clock, caches: caches.clone(), events, exempt_namespaces: Arc::default() };
+        let provisioner =
+            Provisioner::new(context, Arc::new(Cloud), Catalogs::default(), SharedNominations::default());
+        caches.node_pools.fill([named("application", (*pool(&json!({}))).clone())]);
+        caches.node_classes.fill([named("default", (*class(&json!({}))).clone())]);
+        caches.workload_types.fill([named("application", owning_type())]);
+        caches.namespaces.fill([named("shop", (*typed_as("application")).clone())]);
+        caches.nodes.fill([]);
+        caches.node_claims.fill([]);
+        caches.daemons.fill([]);
+        caches.attachments.fill([]);
+        caches.volumes.fill([]);
+        caches.pods.fill([]);
+        Self { server, caches, provisioner }
+    }
+
+    /// These pods wait from now on, and no others.
+    pub(super) fn wait(&self, names: &[&str]) {
+        let pods = names.iter().map(|name| {
+            let key = Key { namespace: "shop".to_owned(), name: (*name).to_owned() };
+            (key, Arc::unwrap_or_clone(admitted(name, "500m")))
+        });
+        self.caches.pods.fill(pods);
+    }
+
+    /// Lets the controller work for so long.
+    pub(super) async fn run(&mut self, seconds: u64) {
+        let work = async {
+            loop {
+                self.provisioner.turn().await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(seconds), work).await.is_err(), "it works for ever");
+    }
+
+    /// Lets the controller begin a term of leadership and work for so long.
+    pub(super) async fn lead(&mut self, seconds: u64) {
+        assert!(timeout(Duration::from_secs(seconds), self.provisioner.lead()).await.is_err());
+    }
+
+    pub(super) fn promised(&self, name: &str) -> Option<String> {
+        let key = crate::model::pod::PodKey { namespace: "shop".to_owned(), name: name.to_owned() };
+        self.provisioner.nominations.now().of(&key, &format!("{name}-uid")).map(str::to_owned)
+    }
+}
+
+pub(super) fn named<K>(name: &str, object: K) -> (Key, K) {
+    (Key { namespace: String::new(), name: name.to_owned() }, object)
+}
+
+/// Type `application`, whose status guards the taint of its pool.
+fn owning_type() -> crate::api::workload_type::WorkloadType {
+    read(json!({
+        "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType",
+        "metadata": { "name": "application", "generation": 1 },
+        "spec": { "pools": [{ "name": "application" }] },
+        "status": { "taints": [
+            { "key": "node-type", "value": "application", "effect": "NoSchedule", "pools": ["application"] },
+        ]},
+    }))
+}
