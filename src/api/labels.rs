@@ -74,6 +74,8 @@ pub const CAPACITY_RESERVED: &str = "reserved";
 pub const REGISTERED: &str = "karpenter.sh/registered";
 /// On a Node, `true`: it is ready for the pods that it was launched for.
 pub const INITIALIZED: &str = "karpenter.sh/initialized";
+/// The labels that every node of ours has, with the value `true`, by the time that pods can use it.
+pub const OF_READY_NODES: [&str; 2] = [REGISTERED, INITIALIZED];
 /// On a Node, `true`: taints belong to whoever made the node; only the unregistered taint is removed.
 pub const DO_NOT_SYNC_TAINTS: &str = "karpenter.sh/do-not-sync-taints";
 /// On NodeClaim and Node: the EC2NodeClass that it was launched from. That a Node carries it is how

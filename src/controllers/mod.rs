@@ -12,6 +12,7 @@ use crate::ports::clock::Clock;
 
 pub mod catalogs;
 pub mod certificate;
+mod daemons;
 pub mod disruption;
 pub mod garbage;
 mod live;

@@ -64,6 +64,9 @@ impl NodePoolController {
             }
             if is_synced && *leads.borrow_and_update() {
                 self.write_all(&mut retries).await;
+            } else {
+                // Nothing is written from here, and so nothing is due again.
+                retries = Retries::default();
             }
             let [pools, classes, claims] = &mut changes;
             tokio::select! {

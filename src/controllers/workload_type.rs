@@ -29,6 +29,7 @@ use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, EnvelopeState, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
+use crate::scheduling::Daemon;
 
 mod envelopes;
 
@@ -65,7 +66,7 @@ struct MadeFrom {
     types: BTreeMap<String, WorkloadType>,
     catalogs: BTreeMap<String, ClassTypes>,
     pools: u64,
-    daemons: u64,
+    daemons: Vec<Daemon>,
     nodes: u64,
 }
 
@@ -111,6 +112,9 @@ impl WorkloadTypeController {
             karpenters_lease.mark_unchanged();
             if is_synced && *leads.borrow_and_update() {
                 self.write_all(&mut envelopes, &mut retries).await;
+            } else {
+                // Nothing is written from here, and so nothing is due again.
+                retries = Retries::default();
             }
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
@@ -232,21 +236,32 @@ impl WorkloadTypeController {
             types: types.clone(),
             catalogs: self.catalogs.all(),
             pools: *caches.node_pools.changes().borrow(),
-            daemons: *caches.daemons.changes().borrow(),
+            daemons: self.daemons(types),
             nodes: *self.nodes.borrow(),
         };
         if envelopes.made_from.as_ref() == Some(&made_from) {
             return;
         }
-        let (nodes, daemons) = (caches.nodes.all(), caches.daemons.all());
+        let nodes = caches.nodes.all();
         envelopes.by_type = self::envelopes(&Ingredients {
             types,
             pools: &caches.node_pools.all(),
             catalogs: &made_from.catalogs,
             nodes: &nodes.iter().map(|node| &node.model).collect::<Vec<_>>(),
-            daemons: &daemons.iter().map(|daemon| &**daemon).collect::<Vec<_>>(),
+            daemons: &made_from.daemons,
         });
         envelopes.made_from = Some(made_from);
+    }
+
+    fn daemons(&self, types: &BTreeMap<String, WorkloadType>) -> Vec<Daemon> {
+        let caches = &self.context.caches;
+        let daemons = caches.daemons.all();
+        super::daemons::daemons(
+            daemons.iter().map(|daemon| &**daemon),
+            types.values(),
+            |namespace| caches.namespaces.get("", namespace)?.get(labels::WORKLOAD_TYPE).cloned(),
+            &self.context.exempt_namespaces,
+        )
     }
 
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {

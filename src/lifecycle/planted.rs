@@ -4,7 +4,7 @@
 //! node that carries the taint. So nothing is launched while there is any: those that something made are deleted, since what is made in
 //! their place is judged; those that nobody would make again are left to people, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::effect::PodRef;
@@ -12,7 +12,7 @@ use crate::api::labels;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::pod::NodeAlternative;
 use crate::model::taints::first_untolerated;
-use crate::model::workload_type::{WorkloadType, is_ownable};
+use crate::model::workload_type::{Ownership, WorkloadType};
 use crate::model::{NodeClaim, Pod, Requirement, Taint};
 
 /// A pod that would get onto a node that it has no right to.
@@ -65,13 +65,9 @@ pub fn planted<'p>(
     namespaces: &BTreeMap<String, String>,
     is_node: impl Fn(&str) -> bool,
 ) -> Vec<PlantedPod> {
-    let owned: Vec<_> = { claim.taints.iter().filter(|taint| is_ownable(taint)) }
-        .map(|taint| {
-            let owners = types.iter().filter(|it| it.recorded.contains_key(taint));
-            (taint, owners.map(|it| it.name.as_str()).collect::<Vec<_>>())
-        })
-        .filter(|(_, owners)| !owners.is_empty())
-        .collect();
+    let ownership = Ownership::of(types);
+    let owned: Vec<_> =
+        claim.taints.iter().filter_map(|taint| Some((taint, ownership.owners(taint)?))).collect();
     if owned.is_empty() {
         return Vec::new();
     }
@@ -82,7 +78,7 @@ pub fn planted<'p>(
             continue;
         }
         let own = namespaces.get(&pod.key.namespace);
-        let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(&own.as_str())));
+        let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
         let foreign = foreign.filter(|(_, owners)| {
             pod.alternatives.iter().any(|alternative| could_be_new(alternative, owners, &is_node))
         });
@@ -91,7 +87,7 @@ pub fn planted<'p>(
                 pod: PodRef { key: pod.key.clone(), uid: pod.uid.clone() },
                 has_controller: pod.controller().is_some(),
                 taint: (*taint).clone(),
-                owner: owners.first().map(|name| (*name).to_owned()).unwrap_or_default(),
+                owner: owners.first().cloned().unwrap_or_default(),
             });
         }
     }
@@ -104,13 +100,17 @@ fn is_still_scheduled(pod: &Pod) -> bool {
 }
 
 /// Whether a node that does not exist yet, and that has the labels of these types and of no other, could meet what is asked.
-fn could_be_new(alternative: &NodeAlternative, owners: &[&str], is_node: impl Fn(&str) -> bool) -> bool {
+fn could_be_new(
+    alternative: &NodeAlternative,
+    owners: &BTreeSet<String>,
+    is_node: impl Fn(&str) -> bool,
+) -> bool {
     let names = alternative.node_name.as_ref().and_then(Requirement::values);
     let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_node(name)));
     let is_elsewhere = alternative.requirements.iter().any(|requirement| {
         let of_type = requirement.key().strip_prefix(labels::NODE_TYPE_DOMAIN);
         let of_type = of_type.and_then(|rest| rest.strip_prefix('/'));
-        of_type.is_some_and(|name| !owners.contains(&name)) && !requirement.allows_absence()
+        of_type.is_some_and(|name| !owners.contains(name)) && !requirement.allows_absence()
     });
     !is_pinned && !is_elsewhere
 }

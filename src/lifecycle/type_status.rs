@@ -21,23 +21,53 @@ pub struct Counts {
     pub namespaces: BTreeMap<String, BTreeSet<String>>,
     /// Nodes by the pool that they were launched from.
     pub nodes: BTreeMap<String, i64>,
-    /// What they cost. Nothing while that is not known yet: then what was published stands.
-    pub costs: Option<Costs>,
+    /// What they cost.
+    pub costs: Costs,
 }
 
-/// What nodes cost per hour, by the pool that they were launched from. A pool without nodes costs nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Costs(BTreeMap<String, Option<Price>>);
+/// What nodes cost together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// So much an hour.
+    Known(Price),
+    /// The price of one is not known.
+    Unknown,
+    /// The cloud has not answered yet for the class of one: what was said before stands.
+    Awaited,
+}
 
-impl Costs {
-    /// Adds a node, of which nothing stands for a price that is not known: then its pool's is not known either.
-    pub fn add(&mut self, pool: &str, price: Option<Price>) {
-        let total = self.0.entry(pool.to_owned()).or_insert(Some(Price::ZERO));
-        *total = total.zip(price).map(|(total, price)| total + price);
+impl Cost {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Known(own), Self::Known(other)) => Self::Known(own + other),
+            (Self::Awaited, _) | (_, Self::Awaited) => Self::Awaited,
+            _ => Self::Unknown,
+        }
     }
 
-    fn of(&self, pool: &str) -> Option<Price> {
-        self.0.get(pool).copied().unwrap_or(Some(Price::ZERO))
+    /// What is told of it, where `before` was told last.
+    fn told(self, before: Option<&String>) -> Option<String> {
+        match self {
+            Self::Known(price) => Some(dollars(price)),
+            Self::Unknown => None,
+            Self::Awaited => before.cloned(),
+        }
+    }
+}
+
+/// What nodes cost, by the pool that they were launched from. A pool without nodes costs nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Costs(BTreeMap<String, Cost>);
+
+impl Costs {
+    /// Adds a node.
+    pub fn add(&mut self, pool: &str, cost: Cost) {
+        let total = self.of(pool).and(cost);
+        self.0.insert(pool.to_owned(), total);
+    }
+
+    fn of(&self, pool: &str) -> Cost {
+        self.0.get(pool).copied().unwrap_or(Cost::Known(Price::ZERO))
     }
 }
 
@@ -85,16 +115,12 @@ pub fn status(
         generation: workload_type.generation,
         created: object.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
     };
-    let cost_of = |pool: &String| match &counts.costs {
-        Some(costs) => costs.of(pool).map(dollars),
-        None => before.pools.iter().find(|known| known.name == *pool)?.hourly_cost.clone(),
+    let cost_of = |pool: &String| {
+        let known = before.pools.iter().find(|known| known.name == *pool);
+        counts.costs.of(pool).told(known.and_then(|known| known.hourly_cost.as_ref()))
     };
-    let hourly_cost = match &counts.costs {
-        Some(costs) => {
-            workload_type.pools.iter().map(|pool| costs.of(pool)).sum::<Option<Price>>().map(dollars)
-        }
-        None => before.hourly_cost.clone(),
-    };
+    let of_pools = workload_type.pools.iter().map(|pool| counts.costs.of(pool));
+    let hourly_cost = of_pools.fold(Cost::Known(Price::ZERO), Cost::and).told(before.hourly_cost.as_ref());
     let mut changes = conditions(&derivation);
     changes.extend(remains.map(Remains::condition));
     let namespaces = counts.namespaces.get(&workload_type.name).map_or(0, BTreeSet::len);

@@ -14,9 +14,11 @@ use crate::api::unsupported::{self, Severity};
 use crate::api::{labels, nodepool, workload_type as api};
 
 mod finding;
+mod ownership;
 mod status;
 
 pub use finding::{Finding, FindingKind, shared_taints};
+pub use ownership::Ownership;
 pub use status::Published;
 
 #[cfg(test)]

@@ -3,21 +3,21 @@
 //! Daemons run on every node that they match; their controller binds them, so they are never placed here. On a node that is yet to be
 //! launched a daemon is counted for every instance type on which it can run in some zone and way to buy it: too much rather than too
 //! little, as in Karpenter. Preferences are ignored. A daemon pod's node name, which its controller adds, is ignored too.
+//!
+//! Unlike in Karpenter, a daemon that requests more than a machine has counts for nothing there: kube-scheduler never puts it on one, and
+//! one such daemon must not keep all other pods from having nodes.
 
 use std::collections::BTreeMap;
 
 use super::{
     amounts::{Amounts, Dimensions},
     catalog::Catalog,
-    problem::ExistingNode,
+    problem::{Daemon, ExistingNode},
     table::RowSet,
 };
-use crate::{
-    api::labels,
-    model::{
-        Pod, Requirement, Requirements, ResourceList, Taint, host_port::HostPort, label::LabelKeys,
-        requirements::Undefined, taints,
-    },
+use crate::model::{
+    Pod, Requirements, ResourceList, Taint, host_port::HostPort, label::LabelKeys, requirements::Undefined,
+    taints,
 };
 
 /// What the daemons of one set take together.
@@ -45,29 +45,30 @@ pub(super) struct Overheads {
 }
 
 impl Overheads {
-    /// What daemons take on the types of a pool with these requirements and taints.
+    /// What daemons take on the types of a pool whose nodes have these labels, once they are ready, and taints.
     pub(super) fn of_pool(
-        daemons: &[Pod],
-        requirements: &Requirements,
+        daemons: &[Daemon],
+        of_nodes: &Requirements,
         taints: &[Taint],
         well_known: &LabelKeys,
         (catalog, dimensions): (&Catalog, &Dimensions),
     ) -> Self {
-        // Nodes carry these once they are ready, and some daemons wait for them.
-        let ready =
-            [labels::REGISTERED, labels::INITIALIZED].map(|label| Requirement::one_of(label, ["true"]));
-        let mut template = requirements.clone();
-        template.extend(ready);
         let mut of_type: Vec<Vec<usize>> = vec![Vec::new(); catalog.types().len()];
-        for (i, daemon) in daemons.iter().enumerate().filter(|(_, daemon)| tolerates_all(daemon, taints)) {
+        for (i, daemon) in daemons.iter().enumerate().filter(|(_, daemon)| may_run(daemon, taints)) {
             let matching = daemon
+                .pod
                 .alternatives
                 .iter()
                 .map(|alternative| &alternative.requirements)
-                .filter(|wanted| template.is_compatible(wanted, Undefined::Allowed(well_known)));
+                .filter(|wanted| of_nodes.is_compatible(wanted, Undefined::Allowed(well_known)));
             let mut rows = RowSet::none(catalog.rows().len());
             matching.for_each(|wanted| rows.include(&catalog.rows_meeting_all(wanted)));
-            for row in rows.iter().filter_map(|row| catalog.row(row)) {
+            let holds = |instance_type: usize| {
+                let instance_type = catalog.types().get(instance_type);
+                instance_type.is_some_and(|it| daemon.pod.requests.fits_in(it.resources.allocatable()))
+            };
+            let rows = rows.iter().filter_map(|row| catalog.row(row));
+            for row in rows.filter(|row| holds(row.instance_type)) {
                 if let Some(running) = of_type.get_mut(row.instance_type).filter(|set| !set.contains(&i)) {
                     running.push(i);
                 }
@@ -77,7 +78,10 @@ impl Overheads {
         let mut sets = Vec::new();
         let of_type = of_type.into_iter().map(|set| {
             *numbers.entry(set).or_insert_with_key(|set| {
-                sets.push(Overhead::of(set.iter().filter_map(|i| daemons.get(*i)), dimensions));
+                sets.push(Overhead::of(
+                    set.iter().filter_map(|i| daemons.get(*i)).map(|daemon| &daemon.pod),
+                    dimensions,
+                ));
                 sets.len() - 1
             })
         });
@@ -92,20 +96,25 @@ impl Overheads {
 
 /// What daemons that run on a node, or will, still take of it beyond what those take that are there.
 pub(super) fn still_to_come(
-    daemons: &[Pod],
+    daemons: &[Daemon],
     node: &ExistingNode,
     node_labels: &Requirements,
 ) -> ResourceList {
     let all: ResourceList = daemons
         .iter()
-        .filter(|daemon| tolerates_all(daemon, &node.taints))
+        .filter(|daemon| may_run(daemon, &node.taints) && daemon.pod.requests.fits_in(&node.allocatable))
         .filter(|daemon| {
-            let mut alternatives = daemon.alternatives.iter();
+            let mut alternatives = daemon.pod.alternatives.iter();
             alternatives.any(|wanted| node_labels.is_compatible(&wanted.requirements, Undefined::Denied))
         })
-        .map(|daemon| &daemon.requests)
+        .map(|daemon| &daemon.pod.requests)
         .sum();
     all.minus(&node.daemon_requests).floored()
+}
+
+/// Whether the daemon may be on nodes with these taints, and tolerates them.
+fn may_run(daemon: &Daemon, taints: &[Taint]) -> bool {
+    daemon.may_be_behind(taints) && tolerates_all(&daemon.pod, taints)
 }
 
 /// Whether the pod tolerates every taint that keeps pods away.

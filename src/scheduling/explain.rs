@@ -70,7 +70,7 @@ impl Obstacles<'_> {
         let known = Undefined::Allowed(&self.problem.well_known);
         // Of several alternatives the first is explained: it is the one that the author thought of first.
         for alternative in pod.alternatives.iter().take(1) {
-            let incompatible = self.table.requirements.compatible(&alternative.requirements, known).err();
+            let incompatible = self.table.once_ready.compatible(&alternative.requirements, known).err();
             let shapes = self.table.shapes(pod, &self.problem.well_known);
             if let Some(obstacle) =
                 incompatible.as_ref().and_then(|all| all.iter().next()).filter(|_| shapes.is_empty())

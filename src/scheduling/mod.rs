@@ -29,6 +29,6 @@ pub use catalog::Catalog;
 pub use claims::MOST_INSTANCE_TYPES;
 pub use envelope::envelope;
 pub use plan::{InstanceOption, Nomination, Plan, PlannedClaim, PoolReason, Unschedulable};
-pub use problem::{ExistingNode, PendingPod, Pool, PoolPreference, Problem, WorkloadType};
+pub use problem::{Daemon, ExistingNode, PendingPod, Pool, PoolPreference, Problem, WorkloadType};
 pub use solve::solve;
 pub use verify::{Place, Violation, verify};

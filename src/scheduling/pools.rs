@@ -20,6 +20,8 @@ pub(super) struct PoolTable<'p> {
     pub(super) pool: &'p Pool,
     /// What the labels of its nodes can be, the labels of its name and its workload types included.
     pub(super) requirements: Requirements,
+    /// The same with the labels that nodes get when they are ready. Pods and daemons may ask for them; a claim has them not.
+    pub(super) once_ready: Requirements,
     /// The rows of its catalogue that meet these, whether they can be bought now or not.
     pub(super) rows: RowSet,
     pub(super) overheads: Overheads,
@@ -31,9 +33,11 @@ impl<'p> PoolTable<'p> {
     pub(super) fn new(problem: &'p Problem, pool: &'p Pool, dimensions: &Dimensions) -> Self {
         let catalog = &*pool.catalog;
         let requirements = node_requirements(problem, pool);
+        let mut once_ready = requirements.clone();
+        once_ready.extend(labels::OF_READY_NODES.map(|label| Requirement::one_of(label, ["true"])));
         let overheads = Overheads::of_pool(
             &problem.daemons,
-            &requirements,
+            &once_ready,
             &pool.node_pool.taints,
             &problem.well_known,
             (catalog, dimensions),
@@ -52,6 +56,7 @@ impl<'p> PoolTable<'p> {
             rows: catalog.usable().and(&catalog.rows_meeting_all(&requirements)),
             room: room.collect(),
             requirements,
+            once_ready,
             overheads,
         }
     }
@@ -84,7 +89,7 @@ impl<'p> PoolTable<'p> {
         }
         let wanted = pod.alternatives.iter().map(|alternative| &alternative.requirements);
         let compatible =
-            wanted.filter(|wanted| self.requirements.is_compatible(wanted, Undefined::Allowed(well_known)));
+            wanted.filter(|wanted| self.once_ready.is_compatible(wanted, Undefined::Allowed(well_known)));
         compatible.map(|wanted| self.shape(wanted, well_known)).collect()
     }
 

@@ -20,10 +20,28 @@ pub struct Problem {
     pub pools: Vec<Pool>,
     /// Which pools a workload type uses.
     pub workload_types: Vec<WorkloadType>,
-    /// One pod of each DaemonSet as its template makes it, without the node's name that its controller adds.
-    pub daemons: Vec<Pod>,
+    /// One for each DaemonSet.
+    pub daemons: Vec<Daemon>,
     /// The labels that every launched node gets from its provider, so that pods may ask for them although no pool defines them.
     pub well_known: LabelKeys,
+}
+
+/// A daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Daemon {
+    /// Its pod as the template makes it, without the node's name that its controller adds.
+    pub pod: Pod,
+    /// The taints of workload types that it has no right to. Its pods come to no node with one of these, whatever they tolerate: admission
+    /// refuses them, so that nobody can take room on the nodes of others.
+    pub barred: Vec<Taint>,
+}
+
+impl Daemon {
+    /// Whether its pods may be on nodes with these taints, could they run there.
+    #[must_use]
+    pub fn may_be_behind(&self, taints: &[Taint]) -> bool {
+        !taints.iter().any(|taint| self.barred.contains(taint))
+    }
 }
 
 /// A pod that waits for a node.

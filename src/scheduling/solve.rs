@@ -31,7 +31,8 @@ use crate::model::pod::PodKey;
 #[must_use]
 pub fn solve(problem: &Problem) -> Plan {
     let pods = problem.pods.iter().map(|pending| &pending.pod);
-    let dimensions = Dimensions::of(pods.chain(&problem.daemons).map(|pod| &pod.requests));
+    let dimensions =
+        Dimensions::of(pods.chain(problem.daemons.iter().map(|daemon| &daemon.pod)).map(|pod| &pod.requests));
     let pools = Pools::new(problem, &dimensions);
     let queue = Queue::new(&problem.pods, &dimensions, &pools, &problem.well_known);
 

@@ -5,7 +5,7 @@
 //! pool general types=s; requires karpenter.sh/capacity-type In on-demand; taint team=a:NoSchedule; limits cpu=10; weight 5; held cpu=4
 //! workload team-a general? spare         (in order; `?`: the next may be used when this one is short)
 //! node n1 cpu=4 memory=8Gi pods=20; used cpu=1; daemons cpu=100m; labels team=a; taint team=a:NoSchedule; port 80; starting
-//! daemon agent cpu=100m; wants team In a; tolerate team=a:NoSchedule; port 80
+//! daemon agent cpu=100m; wants team In a; tolerate team=a:NoSchedule; port 80; barred team=b:NoSchedule
 //! pod web x50 cpu=500m; type team-a; wants zone In a, size In small | zone In b; tolerate team=a:NoSchedule; port 80; age 3; spread
 //! ```
 //!
@@ -16,7 +16,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use expect_test::Expect;
 
 use super::{
-    Catalog, ExistingNode, PendingPod, Plan, Pool, PoolPreference, Problem, WorkloadType, solve, verify,
+    Catalog, Daemon, ExistingNode, PendingPod, Plan, Pool, PoolPreference, Problem, WorkloadType, solve,
+    verify,
 };
 use crate::model::{
     InstanceType, NodePool, Pod, Quantity, Requirement, Requirements, ResourceList, Taint, Toleration,
@@ -89,9 +90,14 @@ pub(super) fn problem(text: &str) -> Problem {
         nodes: of_kind("node").map(node).collect(),
         pools: of_kind("pool").map(|line| pool(line, &types)).collect(),
         workload_types: of_kind("workload").map(workload_type).collect(),
-        daemons: of_kind("daemon").map(|line| pod(line, line.name)).collect(),
+        daemons: of_kind("daemon").map(daemon).collect(),
         well_known: WELL_KNOWN.into_iter().collect::<LabelKeys>(),
     }
+}
+
+fn daemon(line: &Line<'_>) -> Daemon {
+    let barred = line.all("barred").map(|taint| taint.parse().unwrap()).collect();
+    Daemon { pod: pod(line, line.name), barred }
 }
 
 /// `kind name word word; clause …; clause …`.

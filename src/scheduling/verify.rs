@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ExistingNode, Nomination, PendingPod, Plan, PlannedClaim, Pool, Problem, Unschedulable};
+use super::{Daemon, ExistingNode, Nomination, PendingPod, Plan, PlannedClaim, Pool, Problem, Unschedulable};
 use crate::{
     api::labels,
     model::{
@@ -54,6 +54,8 @@ impl AsType<'_> {
         let given = match key {
             label::ZONE => Some(offering.zone.as_str()),
             label::CAPACITY_TYPE => Some(offering.capacity_type.name()),
+            // A node that pods can use has both.
+            labels::REGISTERED | labels::INITIALIZED => Some("true"),
             _ => offering.labels.get(key).or_else(|| self.claim.labels.get(key)).map(String::as_str),
         };
         let given = given.map(|value| Requirement::one_of(key, [value]));
@@ -234,23 +236,36 @@ impl<'a> Check<'a> {
         requirements
     }
 
+    /// The same, once they are ready.
+    fn labels_of_ready(&self, pool: &Pool) -> Requirements {
+        let mut requirements = self.labels_of(pool);
+        requirements.add(Requirement::one_of(labels::REGISTERED, ["true"]));
+        requirements.add(Requirement::one_of(labels::INITIALIZED, ["true"]));
+        requirements
+    }
+
+    /// The daemons that have a right to nodes with these taints.
+    fn daemons_behind(&self, taints: &[Taint]) -> impl Iterator<Item = &'a Pod> {
+        let has_right = |daemon: &&Daemon| !daemon.barred.iter().any(|barred| taints.contains(barred));
+        self.problem.daemons.iter().filter(has_right).map(|daemon| &daemon.pod)
+    }
+
     /// The daemons that may run on a node of the pool of this type.
     fn daemons_on(&self, pool: &Pool, instance_type: &InstanceType) -> Vec<&'a Pod> {
         if self.problem.daemons.is_empty() {
             return Vec::new();
         }
-        let mut template = self.labels_of(pool);
-        template.add(Requirement::one_of(labels::REGISTERED, ["true"]));
-        template.add(Requirement::one_of(labels::INITIALIZED, ["true"]));
+        let template = self.labels_of_ready(pool);
         let may_run = |daemon: &&Pod| {
-            untolerated(daemon, &pool.node_pool.taints).next().is_none()
+            daemon.requests.fits_in(instance_type.resources.allocatable())
+                && untolerated(daemon, &pool.node_pool.taints).next().is_none()
                 && daemon.alternatives.iter().map(|alternative| &alternative.requirements).any(|wanted| {
                     template.is_compatible(wanted, Undefined::Allowed(&self.problem.well_known))
                         && instance_type.is_compatible(wanted)
                         && instance_type.offerings.iter().any(|offering| offering.is_compatible(wanted))
                 })
         };
-        self.problem.daemons.iter().filter(may_run).collect()
+        self.daemons_behind(&pool.node_pool.taints).filter(may_run).collect()
     }
 
     fn nomination(&self, nomination: &Nomination, found: &mut Vec<Violation>) {
@@ -283,11 +298,12 @@ impl<'a> Check<'a> {
     /// What pods that are on a node and daemons that will be have of it.
     fn promised(&self, node: &ExistingNode) -> ResourceList {
         let runs = |daemon: &&Pod| {
-            untolerated(daemon, &node.taints).next().is_none()
+            daemon.requests.fits_in(&node.allocatable)
+                && untolerated(daemon, &node.taints).next().is_none()
                 && is_certain(daemon, |key| label_of_node(node, key))
         };
         let daemons: ResourceList =
-            self.problem.daemons.iter().filter(runs).map(|daemon| &daemon.requests).sum();
+            self.daemons_behind(&node.taints).filter(runs).map(|daemon| &daemon.requests).sum();
         [node.requests.clone(), daemons.minus(&node.daemon_requests).floored()].iter().sum()
     }
 
@@ -423,9 +439,10 @@ impl<'a> Check<'a> {
         instance_type: &'s InstanceType,
     ) -> impl Iterator<Item = &'s Offering> {
         let of_pool = self.labels_of(pool);
+        let of_ready = self.labels_of_ready(pool);
         let wanted = pod.alternatives.iter().filter_map(move |alternative| {
             let wanted = &alternative.requirements;
-            let compatible = of_pool.is_compatible(wanted, Undefined::Allowed(&self.problem.well_known));
+            let compatible = of_ready.is_compatible(wanted, Undefined::Allowed(&self.problem.well_known));
             let defined = |key: &str| self.problem.well_known.contains(key) || of_pool.get(key).is_some();
             let wanted = wanted.iter().filter(|requirement| defined(requirement.key())).cloned();
             let both = of_pool.and(&wanted.collect());

@@ -21,7 +21,7 @@ use treenail::{
         resources::NODES,
         taints,
     },
-    scheduling::{Catalog, ExistingNode, PendingPod, Pool, Problem, solve, verify},
+    scheduling::{Catalog, Daemon, ExistingNode, PendingPod, Pool, Problem, solve, verify},
 };
 
 /// Where the data is, unless the environment says so when the tests are built.
@@ -182,6 +182,10 @@ fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
+fn daemon(pod: Pod) -> Daemon {
+    Daemon { pod, ..Daemon::default() }
+}
+
 fn problem(workload: &Value, pools: &[Value], catalog_value: &Value, catalog: &Arc<Catalog>) -> Problem {
     let nodes = list(workload, "existing");
     Problem {
@@ -192,7 +196,7 @@ fn problem(workload: &Value, pools: &[Value], catalog_value: &Value, catalog: &A
         nodes: nodes.iter().filter_map(existing_node).collect(),
         pools: pools.iter().map(|value| pool(value, catalog, nodes)).collect(),
         workload_types: Vec::new(),
-        daemons: list(workload, "daemonSets").iter().map(pod).collect(),
+        daemons: list(workload, "daemonSets").iter().map(pod).map(daemon).collect(),
         well_known: well_known(catalog_value),
     }
 }

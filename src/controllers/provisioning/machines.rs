@@ -99,7 +99,8 @@ fn of_node(node: &KnownNode, claim: Option<&KnownClaim>, world: &World) -> Optio
     };
     let is_registered = node.model.is_labelled(labels::REGISTERED);
     let is_initialized = is_registered && node.model.is_labelled(labels::INITIALIZED);
-    let labels = if is_registered { node.model.labels.clone() } else { labels_of(claim, world) };
+    let mut labels = if is_registered { node.model.labels.clone() } else { labels_of(claim, world) };
+    labels.extend(once_ready());
     let taints = match (is_registered, is_initialized) {
         (false, _) => claim.model.taints.clone(),
         (true, false) => lasting_taints(&node.model, &claim.model),
@@ -133,12 +134,17 @@ fn of_claim(claim: &KnownClaim, world: &World) -> Option<Machine> {
     let node = ExistingNode {
         name: name.clone(),
         is_initialized: false,
-        labels: labels_of(claim, world),
+        labels: labels_of(claim, world).into_iter().chain(once_ready()).collect(),
         taints: claim.model.taints.clone(),
         allocatable: allocatable_of(claim),
         ..ExistingNode::default()
     };
     Some(Machine { node, claim: Some(name), node_name: None })
+}
+
+/// What a node gets before pods can use it.
+fn once_ready() -> impl Iterator<Item = (String, String)> {
+    labels::OF_READY_NODES.into_iter().map(|label| (label.to_owned(), "true".to_owned()))
 }
 
 /// What a claim's node will have for certain: its labels, what its requirements leave no choice about, and the labels of its pool's types.

@@ -138,8 +138,9 @@ impl Provisioner {
         claims.extend(unseen);
         let workload_types = caches.workload_types.all();
         let workload_types = workload_types.iter().map(|object| WorkloadType::read(object));
-        let waiting = self.pending.waiting();
-        let namespaces: BTreeSet<&str> = waiting.keys().map(|pod| pod.namespace.as_str()).collect();
+        let (waiting, daemons) = (self.pending.waiting(), caches.daemons.all());
+        let keys = waiting.keys().chain(daemons.iter().map(|daemon| &daemon.key));
+        let namespaces: BTreeSet<&str> = keys.map(|pod| pod.namespace.as_str()).collect();
         let labels = |name: &&str| Some(((*name).to_owned(), caches.namespaces.get("", name)?));
         World {
             nodes: caches.nodes.all(),
@@ -152,10 +153,11 @@ impl Provisioner {
             types: self.catalogs.all(),
             workload_types: workload_types.map(|read| (read.name.clone(), read)).collect(),
             namespaces: namespaces.iter().filter_map(labels).collect(),
-            daemons: caches.daemons.all(),
+            exempt_namespaces: Arc::clone(&self.context.exempt_namespaces),
             nominations: self.nominations.now(),
             shortages: self.shortages.clone(),
             pods: caches.pods.all(),
+            daemons,
         }
     }
 

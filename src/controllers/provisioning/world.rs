@@ -1,6 +1,6 @@
 //! What is known of the cluster when a plan is made, as values. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::{labels, nodepool};
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::controllers::catalogs::ClassTypes;
+use crate::controllers::daemons::daemons;
 use crate::model::label::LabelKeys;
 use crate::model::workload_type::WorkloadType;
 use crate::model::{KnownPod, Pod};
@@ -36,10 +37,12 @@ pub struct World {
     pub types: BTreeMap<String, ClassTypes>,
     /// The workload types, by name.
     pub workload_types: BTreeMap<String, WorkloadType>,
-    /// The labels of the namespaces in which pods wait, by name.
+    /// The labels of the namespaces in which pods wait or daemons run, by name.
     pub namespaces: BTreeMap<String, Arc<BTreeMap<String, String>>>,
     /// One pod of each DaemonSet.
     pub daemons: Vec<Arc<Pod>>,
+    /// The namespaces that admission does not judge.
+    pub exempt_namespaces: Arc<BTreeSet<String>>,
     /// Which pods were promised a place.
     pub nominations: Nominations,
     /// Which pools have been short, and since when.
@@ -81,7 +84,12 @@ impl World {
             nodes: machines.iter().map(|machine| machine.node.clone()).collect(),
             pools: pools(self),
             workload_types: workload_types.collect(),
-            daemons: self.daemons.iter().map(|daemon| Pod::clone(daemon)).collect(),
+            daemons: daemons(
+                self.daemons.iter().map(|daemon| &**daemon),
+                self.workload_types.values(),
+                |namespace| self.namespaces.get(namespace)?.get(labels::WORKLOAD_TYPE).cloned(),
+                &self.exempt_namespaces,
+            ),
             well_known: well_known(),
         };
         let machines = machines.into_iter().map(|machine| (machine.node.name.clone(), machine)).collect();

@@ -8,11 +8,11 @@ use kube::ResourceExt;
 use crate::api::labels;
 use crate::api::nodepool::NodePool as ApiNodePool;
 use crate::controllers::catalogs::ClassTypes;
-use crate::lifecycle::type_status::{Costs, EnvelopeState};
+use crate::lifecycle::type_status::{Cost, Costs, EnvelopeState};
 use crate::model::envelope::Generations;
 use crate::model::workload_type::WorkloadType;
-use crate::model::{Node, NodeClaim, NodePool, Pod, Price, ResourceList};
-use crate::scheduling::{self, Catalog, ExistingNode, Pool, PoolPreference, Problem};
+use crate::model::{Node, NodeClaim, NodePool, Price, ResourceList};
+use crate::scheduling::{self, Catalog, Daemon, ExistingNode, Pool, PoolPreference, Problem};
 
 /// Everything that the envelopes depend on.
 pub(super) struct Ingredients<'a> {
@@ -21,8 +21,8 @@ pub(super) struct Ingredients<'a> {
     /// By the name of the class; absent while the cloud has not answered.
     pub(super) catalogs: &'a BTreeMap<String, ClassTypes>,
     pub(super) nodes: &'a [&'a Node],
-    /// One pod of each DaemonSet.
-    pub(super) daemons: &'a [&'a Pod],
+    /// One for each DaemonSet.
+    pub(super) daemons: &'a [Daemon],
 }
 
 /// Whether two states of a Node make no difference to any envelope.
@@ -82,7 +82,7 @@ fn problem(ingredients: &Ingredients<'_>) -> Problem {
             .collect(),
         pools: { ingredients.pools.iter() }.filter_map(|object| pool(object, ingredients.catalogs)).collect(),
         workload_types: ingredients.types.values().map(workload_type).collect(),
-        daemons: ingredients.daemons.iter().copied().cloned().collect(),
+        daemons: ingredients.daemons.to_vec(),
         well_known: labels::well_known().collect(),
     }
 }
@@ -111,21 +111,22 @@ fn existing(node: &Node) -> ExistingNode {
     }
 }
 
-/// What the instances of claims cost, by pool; nothing while the cloud has not answered for a class of theirs.
+/// What the instances of claims cost, by pool.
 pub(super) fn costs<'c>(
     claims: impl IntoIterator<Item = &'c NodeClaim>,
     catalogs: &BTreeMap<String, ClassTypes>,
-) -> Option<Costs> {
+) -> Costs {
     let mut costs = Costs::default();
     for claim in claims {
         let Some(pool) = claim.pool().filter(|_| claim.provider_id.is_some()) else { continue };
-        let price = match catalogs.get(&claim.node_class)? {
-            ClassTypes::Unknown => None,
-            ClassTypes::Known(known) => price(claim, &known.catalog),
+        let cost = match catalogs.get(&claim.node_class) {
+            None => Cost::Awaited,
+            Some(ClassTypes::Unknown) => Cost::Unknown,
+            Some(ClassTypes::Known(known)) => price(claim, &known.catalog).map_or(Cost::Unknown, Cost::Known),
         };
-        costs.add(pool, price);
+        costs.add(pool, cost);
     }
-    Some(costs)
+    costs
 }
 
 /// What the claim's instance costs, by what its labels say that it is.

@@ -208,7 +208,7 @@ fn what_pods_get_and_what_there_is_are_told() {
     let counts = Counts {
         namespaces: [("application".to_owned(), ["shop".to_owned(), "web".to_owned()].into())].into(),
         nodes: [("large".to_owned(), 3), ("other".to_owned(), 7)].into(),
-        costs: None,
+        costs: Costs::default(),
     };
     let status = decided(json!({}), &["large", "small"], &counts, &EnvelopeState::Unknown);
     assert_eq!((status.observed_generation, status.namespaces, status.nodes), (Some(3), Some(2), Some(3)));
@@ -232,24 +232,32 @@ fn a_pool_that_is_missing_is_named_and_the_rest_stands() {
 
 #[test]
 fn costs_are_told_where_every_price_is_known_and_stand_while_nobody_can_say() {
-    let price = |text: &str| Some(text.parse::<Price>().unwrap());
+    let price = |text: &str| Cost::Known(text.parse::<Price>().unwrap());
     let mut costs = Costs::default();
     costs.add("large", price("0.1785"));
     costs.add("large", price("0.17856"));
-    let told = |before: Value, costs: Option<&Costs>| {
-        let counts = Counts { costs: costs.cloned(), ..Counts::default() };
+    let told = |before: Value, costs: &Costs| {
+        let counts = Counts { costs: costs.clone(), ..Counts::default() };
         let status = decided(before, &["large", "small"], &counts, &EnvelopeState::Unknown);
         let pools: Vec<_> =
             status.pools.iter().map(|pool| pool.hourly_cost.clone().unwrap_or_default()).collect();
         (status.hourly_cost.unwrap_or_default(), pools)
     };
     let of = |total: &str, pools: [&str; 2]| (total.to_owned(), pools.map(str::to_owned).to_vec());
-    assert_eq!(told(json!({}), Some(&costs)), of("0.3571", ["0.3571", "0.0000"]));
-    costs.add("large", None);
-    assert_eq!(told(json!({}), Some(&costs)), of("", ["", "0.0000"]));
-    let before = json!({ "hourlyCost": "1.0000", "pools": [{ "name": "small", "ready": true, "hourlyCost": "1.0000" }] });
-    assert_eq!(told(before.clone(), None), of("1.0000", ["", "1.0000"]));
-    assert_eq!(told(before, Some(&Costs::default())), of("0.0000", ["0.0000", "0.0000"]));
+    assert_eq!(told(json!({}), &costs), of("0.3571", ["0.3571", "0.0000"]));
+    let before = json!({ "hourlyCost": "9.0000", "pools": [
+        { "name": "large", "ready": true, "hourlyCost": "7.0000" }, { "name": "small", "ready": true, "hourlyCost": "2.0000" },
+    ] });
+    assert_eq!(told(before.clone(), &costs), of("0.3571", ["0.3571", "0.0000"]));
+    costs.add("large", Cost::Unknown);
+    assert_eq!(told(before.clone(), &costs), of("", ["", "0.0000"]));
+    costs.add("small", Cost::Awaited);
+    assert_eq!(
+        told(before.clone(), &costs),
+        of("9.0000", ["", "2.0000"]),
+        "one pool is told without the other"
+    );
+    assert_eq!(told(before, &Costs::default()), of("0.0000", ["0.0000", "0.0000"]));
 }
 
 #[test]

@@ -103,6 +103,35 @@ fn daemons_take_their_part_of_every_type_on_which_they_run() {
             price $0.10/h
         "#]],
         ),
+        // It can never run on the smaller one, nor on both.
+        (
+            "daemon agent cpu=3 memory=2Gi; tolerate everything",
+            expect![[r#"
+            claim of pool general: s at $0.10/h or one other, 1 pod, requests 1 cpu, 1Gi memory, 1 pods
+            price $0.10/h
+        "#]],
+        ),
+        (
+            "daemon agent cpu=100 memory=2Gi; tolerate everything",
+            expect![[r#"
+            claim of pool general: s at $0.10/h or one other, 1 pod, requests 1 cpu, 1Gi memory, 1 pods
+            price $0.10/h
+        "#]],
+        ),
+        (
+            "daemon agent cpu=2 memory=2Gi; tolerate everything; barred team=a:NoSchedule",
+            expect![[r#"
+            claim of pool general: s at $0.10/h or one other, 1 pod, requests 1 cpu, 1Gi memory, 1 pods
+            price $0.10/h
+        "#]],
+        ),
+        (
+            "daemon agent cpu=2 memory=2Gi; tolerate everything; barred team=b:NoSchedule",
+            expect![[r#"
+            claim of pool general: m at $0.20/h, 1 pod, requests 3 cpu, 3Gi memory, 2 pods
+            price $0.20/h
+        "#]],
+        ),
         (
             "daemon agent cpu=2 memory=2Gi; tolerate everything; wants size In small",
             expect![[r#"
@@ -219,6 +248,21 @@ fn a_node_is_used_only_if_its_labels_taints_ports_and_daemons_allow_it() {
         "#]],
         ),
         (
+            "labels team=a; used cpu=2; daemons cpu=0",
+            expect![[r#"
+            no node for pod default/a
+              pool general: spec.nodeSelector or spec.affinity.nodeAffinity: team In [a] is asked for, but the nodes do not have the label; add the label to the NodePool's template, or do not ask for it
+            price $0.00/h
+        "#]],
+        ),
+        (
+            "labels team=a; used cpu=2; taint barred:NoSchedule",
+            expect![[r#"
+            node n: 1 pod
+            price $0.00/h
+        "#]],
+        ),
+        (
             "labels team=a; used cpu=1 memory=9Gi",
             expect![[r#"
             no node for pod default/a
@@ -230,8 +274,9 @@ fn a_node_is_used_only_if_its_labels_taints_ports_and_daemons_allow_it() {
         check_general(
             &format!(
                 "node n cpu=4 memory=8Gi pods=10; {node}
-                 daemon agent cpu=1
-                 pod a cpu=1500m; wants team In a; port 80"
+                 daemon agent cpu=1; tolerate barred:NoSchedule; barred barred:NoSchedule
+                 daemon never cpu=5
+                 pod a cpu=1500m; wants team In a; tolerate barred:NoSchedule; port 80"
             ),
             &expected,
         );
@@ -664,4 +709,29 @@ fn nothing_waits_nothing_is_planned() {
         price $0.00/h
     "#]],
     );
+}
+
+/// Every node has these labels by the time that pods can use it; a claim must not carry them.
+#[test]
+fn pods_may_ask_for_nodes_that_are_ready() {
+    let ready = "wants karpenter.sh/registered In true, karpenter.sh/initialized In true";
+    check_general(
+        &format!("pod a cpu=1; {ready}\npod b cpu=1"),
+        &expect![[r#"
+        2 × claim of pool general: c7i.large at $0.08925/h or 5 others, 1 pod, requests 1 cpu, 1 pods
+        price $0.1785/h
+    "#]],
+    );
+    check_general(
+        "pod a cpu=1; wants karpenter.sh/initialized In false",
+        &expect![[r#"
+        no node for pod default/a
+          pool general: spec.nodeSelector or spec.affinity.nodeAffinity: karpenter.sh/initialized In [false] is asked for, but the nodes have karpenter.sh/initialized In [true]; ask for a value that the nodes have, or let the NodePool allow it
+        price $0.00/h
+    "#]],
+    );
+    let problem = problem(&format!("pool general\npod a cpu=1; {ready}"));
+    let [claim] = &solved(&problem).claims[..] else { panic!("one claim") };
+    assert!(claim.requirements.get("karpenter.sh/initialized").is_none(), "{:?}", claim.requirements);
+    assert!(!claim.labels.contains_key("karpenter.sh/registered"), "{:?}", claim.labels);
 }

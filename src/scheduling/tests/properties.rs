@@ -134,8 +134,16 @@ fn surroundings() -> BoxedStrategy<String> {
             &["", "starting"],
         ],
     );
-    let daemon =
-        line("cpu=100m memory=200Mi; ", &[&["", "tolerate everything"], WANTS, &["", "", "port 80"]]);
+    let daemon = line(
+        "",
+        &[
+            &["cpu=100m memory=200Mi", "cpu=100m memory=200Mi", "cpu=5", "cpu=9"],
+            &["", "tolerate everything"],
+            WANTS,
+            &["", "", "port 80"],
+            &["", "", "barred a:NoSchedule"],
+        ],
+    );
     let workload = line("", &[&["pool0", "pool0 pool1", "pool0? pool1 pool2", "pool7 pool1"]]);
     (lines("node", node, 0..3), lines("daemon", daemon, 0..3), lines("workload", workload, 0..2))
         .prop_map(|(nodes, daemons, workloads)| format!("{nodes}{daemons}{workloads}"))

@@ -64,12 +64,12 @@ fn a_claim_without_an_instance_holds_what_it_was_planned_for() {
     check(
         &world,
         &expect![[r#"
-        c1 (on its way), promises by c1
-          labels karpenter.sh/nodepool=application kubernetes.io/arch=amd64 workload-type.node-restriction.kubernetes.io/application=
-          taints node-type=application:NoSchedule
-          gives 1500m cpu, 3 pods, of which 1500m cpu, 2 pods taken, by daemons nothing
-          ports TCP 80
-    "#]],
+            c1 (on its way), promises by c1
+              labels karpenter.sh/initialized=true karpenter.sh/nodepool=application karpenter.sh/registered=true kubernetes.io/arch=amd64 workload-type.node-restriction.kubernetes.io/application=
+              taints node-type=application:NoSchedule
+              gives 1500m cpu, 3 pods, of which 1500m cpu, 2 pods taken, by daemons nothing
+              ports TCP 80
+        "#]],
     );
 }
 
@@ -87,19 +87,19 @@ fn a_node_that_starts_is_what_its_claim_says() {
     check(
         &world,
         &expect![[r#"
-        n2 (on its way), promises by registering
-          labels karpenter.sh/nodepool=application kubernetes.io/arch=amd64 node.kubernetes.io/instance-type=c7i.large workload-type.node-restriction.kubernetes.io/application=
-          taints node-type=application:NoSchedule
-          gives 1920m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
-        n3 (on its way), promises by starting
-          labels karpenter.sh/nodepool=application karpenter.sh/registered=true kubernetes.io/hostname=n3 workload-type.node-restriction.kubernetes.io/application=
-          taints node-type=application:NoSchedule example.com/added:NoSchedule
-          gives 1920m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
-        launched (on its way), promises by launched
-          labels karpenter.sh/nodepool=application kubernetes.io/arch=amd64 node.kubernetes.io/instance-type=c7i.large workload-type.node-restriction.kubernetes.io/application=
-          taints node-type=application:NoSchedule
-          gives 1930m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
-    "#]],
+            n2 (on its way), promises by registering
+              labels karpenter.sh/initialized=true karpenter.sh/nodepool=application karpenter.sh/registered=true kubernetes.io/arch=amd64 node.kubernetes.io/instance-type=c7i.large workload-type.node-restriction.kubernetes.io/application=
+              taints node-type=application:NoSchedule
+              gives 1920m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
+            n3 (on its way), promises by starting
+              labels karpenter.sh/initialized=true karpenter.sh/nodepool=application karpenter.sh/registered=true kubernetes.io/hostname=n3 workload-type.node-restriction.kubernetes.io/application=
+              taints node-type=application:NoSchedule example.com/added:NoSchedule
+              gives 1920m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
+            launched (on its way), promises by launched
+              labels karpenter.sh/initialized=true karpenter.sh/nodepool=application karpenter.sh/registered=true kubernetes.io/arch=amd64 node.kubernetes.io/instance-type=c7i.large workload-type.node-restriction.kubernetes.io/application=
+              taints node-type=application:NoSchedule
+              gives 1930m cpu, 3Gi memory, 29 pods, of which nothing taken, by daemons nothing
+        "#]],
     );
 }
 

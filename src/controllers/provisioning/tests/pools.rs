@@ -4,6 +4,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::controllers::provisioning::pools::{barren, pools};
+use crate::model::Pod;
 
 #[test]
 fn why_nothing_may_be_launched_is_said_in_words() {
@@ -118,4 +119,24 @@ fn a_pool_that_leaves_no_type_to_buy_is_barren() {
     assert_eq!(wants("m5", "c7i.xlarge"), 1, "there is no such type");
     let broken = pools(&World { node_classes: BTreeMap::new(), ..world() });
     assert!(barren(&broken).is_empty(), "something else is in the way");
+}
+
+/// What is everybody's to create must take no room on nodes that it cannot come to.
+#[test]
+fn daemons_are_barred_from_the_nodes_of_types_that_their_namespace_is_not_of() {
+    let daemon = |namespace: &str| {
+        let template = json!({ "spec": { "containers": [], "tolerations": [{ "operator": "Exists" }] } });
+        let mut pod = Pod::from_template(namespace, &read(template)).unwrap();
+        pod.key.name = "agent".to_owned();
+        Arc::new(pod)
+    };
+    let mut world = world();
+    world.daemons = ["anybodys", "kube-system", "metrics", "shop"].map(daemon).into();
+    world.exempt_namespaces = Arc::new(["kube-system".to_owned()].into());
+    world.namespaces.insert("metrics".to_owned(), typed_as("monitoring"));
+    let daemons = world.snapshot(at(0)).problem.daemons;
+    let barred: Vec<_> =
+        daemons.into_iter().map(|daemon| (daemon.pod.key.namespace, daemon.barred.len())).collect();
+    let expected = [("anybodys", 1), ("kube-system", 0), ("metrics", 1), ("shop", 0)];
+    assert_eq!(barred, expected.map(|(namespace, count)| (namespace.to_owned(), count)));
 }

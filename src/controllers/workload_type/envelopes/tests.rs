@@ -149,22 +149,62 @@ fn instances_cost_what_their_labels_say_that_they_are() {
         });
         NodeClaim::read(&serde_json::from_value(object).unwrap(), Timestamp::UNIX_EPOCH)
     };
-    let sum = |prices: &[Option<&str>]| {
+    let sum = |all: &[Cost]| {
         let mut costs = Costs::default();
-        for price in prices {
-            costs.add("p", price.map(|price| price.parse().unwrap()));
+        for cost in all {
+            costs.add("p", *cost);
         }
-        Some(costs)
+        costs
     };
+    let known = Cost::Known("0.3".parse().unwrap());
     let on_its_way = NodeClaim { provider_id: None, ..claim("default", "large", "a") };
-    let cases: [(&str, Vec<NodeClaim>, Option<Costs>); 5] = [
+    let (large, new) = (claim("default", "large", "a"), claim("new", "small", "a"));
+    let cases: [(&str, Vec<NodeClaim>, Costs); 6] = [
         ("none", vec![on_its_way], sum(&[])),
-        ("two", vec![claim("default", "large", "a"), claim("default", "small", "b")], sum(&[Some("0.3")])),
-        ("a type that is gone", vec![claim("default", "old", "a")], sum(&[None])),
-        ("a zone that is gone", vec![claim("default", "small", "z")], sum(&[None])),
-        ("a class that nobody has answered for", vec![claim("new", "small", "a")], None),
+        ("two", vec![large.clone(), claim("default", "small", "b")], sum(&[known])),
+        ("a type that is gone", vec![claim("default", "old", "a")], sum(&[Cost::Unknown])),
+        ("a zone that is gone", vec![claim("default", "small", "z")], sum(&[Cost::Unknown])),
+        ("a class that nobody has answered for", vec![large, new.clone()], sum(&[Cost::Awaited])),
+        ("that alone", vec![new], sum(&[Cost::Awaited])),
     ];
     for (name, claims, expected) in cases {
         assert_eq!(costs(&claims, &catalogs(5)), expected, "{name}");
     }
+}
+
+/// A DaemonSet that anybody has made, and that admission keeps off the nodes of the type.
+#[test]
+fn a_daemon_without_a_right_to_the_nodes_makes_no_envelope_smaller() {
+    let mut fenced = ApiNodePool::clone(&pool("p", &json!([])));
+    let taint = json!([{ "key": "node-type", "value": "t", "effect": "NoSchedule" }]);
+    fenced.spec.template.spec.taints = serde_json::from_value(taint).unwrap();
+    let template = json!({ "spec": {
+        "tolerations": [{ "operator": "Exists" }],
+        "containers": [{ "name": "c", "resources": { "requests": { "memory": "3Gi" } } }],
+    }});
+    let memory = |namespace: &str| {
+        let template = serde_json::from_value(template.clone()).unwrap();
+        let pod = crate::model::Pod::from_template(namespace, &template).unwrap();
+        let mut types = types();
+        let owned = crate::model::testing::nodes::taint("node-type=t:NoSchedule");
+        types.get_mut("t").unwrap().recorded = [(owned, ["p".to_owned()].into())].into();
+        let type_of = |namespace: &str| (namespace == "shop").then(|| "t".to_owned());
+        let exempt = ["kube-system".to_owned()].into();
+        let daemons = crate::controllers::daemons::daemons([&pod], types.values(), type_of, &exempt);
+        let pools = [Arc::new(fenced.clone())];
+        let ingredients = Ingredients {
+            types: &types,
+            pools: &pools,
+            catalogs: &catalogs(5),
+            nodes: &[],
+            daemons: &daemons,
+        };
+        match envelopes(&ingredients).remove("t").unwrap() {
+            EnvelopeState::Known(envelope) => envelope.vectors[0].allocatable["memory"].0.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(memory("shop"), "5Gi");
+    assert_eq!(memory("kube-system"), "5Gi");
+    assert_eq!(memory("anybodys"), "8Gi");
 }
