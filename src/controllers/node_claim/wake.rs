@@ -9,6 +9,9 @@ use crate::cluster::caches::{Caches, KnownNode};
 use crate::model::workload_type::WorkloadType;
 use crate::model::{KnownPod, ProviderId};
 
+/// Of more single changes than this, only that there were many is kept.
+const MOST: usize = 10_000;
+
 /// Something that changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touched {
@@ -72,7 +75,15 @@ impl Wake {
     /// Notes a change.
     pub(super) fn note(&self, touched: Option<Touched>) {
         let Some(touched) = touched else { return };
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(touched);
+        let mut all = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        // A replica that does not lead takes nothing.
+        if all.len() >= MOST {
+            *all = [Touched::Everything].into();
+        }
+        if !all.contains(&Touched::Everything) {
+            all.insert(touched);
+        }
+        drop(all);
         self.notify.notify_one();
     }
 
@@ -84,5 +95,26 @@ impl Wake {
     /// What has changed since the last time.
     pub(super) fn take(&self) -> BTreeSet<Touched> {
         std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_changes_are_everything() {
+        let wake = Wake::default();
+        let claim = |number: usize| Touched::Claim(number.to_string());
+        for number in 0..MOST {
+            wake.note(Some(claim(number)));
+        }
+        wake.note(Some(claim(0)));
+        assert_eq!(wake.take(), [Touched::Everything].into());
+        wake.note(Some(claim(1)));
+        assert_eq!(wake.take(), [claim(1)].into());
+        wake.note(Some(Touched::Everything));
+        wake.note(Some(claim(2)));
+        assert_eq!(wake.take(), [Touched::Everything].into());
     }
 }

@@ -3,7 +3,8 @@
 //! What counts is Karpenter's: every Node that pods could be scheduled to, whoever made it, and every claim whose Node is still to come.
 //! Until a Node is registered its claim says what its labels and taints will be; until it is initialized, what starts with it and goes
 //! again (startup taints, the readiness taints of Kubernetes) does not count, and what it does not offer yet is taken from its claim.
-//! Left out are Nodes and claims that are being removed or disrupted, and Nodes that people have closed.
+//! Left out are Nodes and claims that are being removed or disrupted, Nodes that people have closed, and those that should have become ready
+//! long ago.
 //!
 //! Differences to Karpenter:
 //! - A claim that has no instance yet is one that holds exactly what it was planned for, and Karpenter plans nothing while there is one.
@@ -13,9 +14,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::world::World;
 use crate::api::{labels, nodeclaim};
 use crate::cluster::caches::{KnownClaim, KnownNode};
+use crate::disruption::emptiness::initialization_deadline;
 use crate::lifecycle::fence;
 use crate::model::bound_pod::Runner;
 use crate::model::node::disrupted_taint;
@@ -42,7 +46,7 @@ impl Machine {
 }
 
 /// The machines of the world.
-pub(super) fn machines(world: &World) -> Vec<Machine> {
+pub(super) fn machines(world: &World, now: Timestamp) -> Vec<Machine> {
     let promised = Promised::new(world);
     let mut bound: BTreeMap<&str, Vec<&BoundPod>> = BTreeMap::new();
     for pod in world.pods.iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal()) {
@@ -57,21 +61,23 @@ pub(super) fn machines(world: &World) -> Vec<Machine> {
 
     let of_nodes = world.nodes.iter().filter_map(|node| {
         let claim = node.model.provider_id.as_ref().and_then(|id| claims.get(id)).copied();
-        of_node(node, claim, world).map(|machine| {
+        of_node(node, claim, (world, now)).map(|machine| {
             let pods = bound.get(node.model.object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
             with_pods(machine, pods)
         })
     });
     let has_node = |claim: &NodeClaim| claim.provider_id.as_ref().is_some_and(|id| nodes.contains_key(id));
     let on_their_way = world.claims.iter().filter(|claim| !has_node(&claim.model));
-    let of_claims = on_their_way.filter_map(|claim| of_claim(claim, world));
+    let of_claims = on_their_way.filter_map(|claim| of_claim(claim, (world, now)));
     of_nodes.chain(of_claims).map(|machine| promised.add_to(machine)).collect()
 }
 
-/// Whether a claim is being removed, so that nothing may count on its node.
+/// Whether nothing may count on a claim's node: it is being removed, or nobody waits any more for it to be ready.
 #[must_use]
-pub fn is_leaving(claim: &NodeClaim) -> bool {
-    claim.deleted.is_some() || claim.is(nodeclaim::DISRUPTION_REASON)
+pub fn is_lost(claim: &NodeClaim, now: Timestamp) -> bool {
+    claim.deleted.is_some()
+        || claim.is(nodeclaim::DISRUPTION_REASON)
+        || initialization_deadline(claim).is_some_and(|deadline| deadline <= now)
 }
 
 /// Whether a Node is being removed, so that nothing may count on it.
@@ -81,8 +87,12 @@ pub fn is_closed(node: &KnownNode) -> bool {
     node.model.is_deleting || is_unschedulable || node.model.has_taint_like(&disrupted_taint())
 }
 
-fn of_node(node: &KnownNode, claim: Option<&KnownClaim>, world: &World) -> Option<Machine> {
-    if is_closed(node) || claim.is_some_and(|claim| is_leaving(&claim.model)) {
+fn of_node(
+    node: &KnownNode,
+    claim: Option<&KnownClaim>,
+    (world, now): (&World, Timestamp),
+) -> Option<Machine> {
+    if is_closed(node) || claim.is_some_and(|claim| is_lost(&claim.model, now)) {
         return None;
     }
     let name = node.model.object.name.clone();
@@ -126,8 +136,8 @@ fn of_node(node: &KnownNode, claim: Option<&KnownClaim>, world: &World) -> Optio
 }
 
 /// A claim of a class that is not ours is left out: whether a node will come of it is not known here.
-fn of_claim(claim: &KnownClaim, world: &World) -> Option<Machine> {
-    if is_leaving(&claim.model) || !claim.object.spec.node_class_ref.is_ec2() {
+fn of_claim(claim: &KnownClaim, (world, now): (&World, Timestamp)) -> Option<Machine> {
+    if is_lost(&claim.model, now) || !claim.object.spec.node_class_ref.is_ec2() {
         return None;
     }
     let name = claim.model.object.name.clone();

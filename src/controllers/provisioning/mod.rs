@@ -198,9 +198,8 @@ impl Provisioner {
             tokio::time::sleep(rest.min(COUNT_EVERY)).await;
             return;
         }
-        let end = self.nominations.with(|nominations| nominations.next_end());
-        let end = [end, self.unseen.due()].into_iter().flatten().min();
-        let end = end.map(|end| self.until(end));
+        let ends = [self.next_end_of_promise(), self.unseen.due()].into_iter().flatten();
+        let end = ends.min().map(|end| self.until(end));
         let wait = [again, end].into_iter().flatten().min();
         self.changed(wait).await;
     }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::Provisioner;
 use super::batch::Crowd;
-use super::machines::{is_closed, is_leaving};
+use super::machines::{is_closed, is_lost};
 use super::nominations::Progress;
 use crate::api::nodeclaim::INITIALIZED;
+use crate::disruption::emptiness::initialization_deadline;
 use crate::model::ResourceList;
 use crate::model::pod::PodKey;
 
@@ -19,7 +22,7 @@ impl Provisioner {
         let mut waiting = self.pending.waiting();
         self.nominations.with(|nominations| {
             let waits = |pod: &PodKey, uid: &str| waiting.get(pod).is_some_and(|own| own == uid);
-            nominations.review(waits, |name| self.progress(name), now);
+            nominations.review(waits, |name| self.progress(name, now), now);
             let requests = |pod: &PodKey| {
                 let known = caches.pods.get(&pod.namespace, &pod.name)?;
                 known.unbound().map(|pod| pod.requests.clone())
@@ -75,8 +78,18 @@ impl Provisioner {
         room
     }
 
+    /// When the next promise ends if nothing changes.
+    pub(super) fn next_end_of_promise(&self) -> Option<Timestamp> {
+        let (end, machines) =
+            self.nominations.with(|nominations| (nominations.next_end(), nominations.nodes()));
+        let claims = &self.context.caches.node_claims;
+        let deadlines =
+            machines.iter().filter_map(|name| initialization_deadline(&claims.get("", name)?.model));
+        end.into_iter().chain(deadlines).min()
+    }
+
     /// What became of a machine, by the name that promises go by.
-    fn progress(&self, name: &str) -> Progress {
+    fn progress(&self, name: &str, now: Timestamp) -> Progress {
         let caches = &self.context.caches;
         if self.unseen.is_in_doubt(name) {
             return Progress::OnItsWay;
@@ -84,7 +97,7 @@ impl Provisioner {
         let claim = caches.node_claims.get("", name);
         if let Some(claim) = claim.or_else(|| self.unseen.get(name).cloned()) {
             return match &claim.model {
-                claim if is_leaving(claim) => Progress::Gone,
+                claim if is_lost(claim, now) => Progress::Gone,
                 claim if claim.is(INITIALIZED) => Progress::Ready,
                 _ => Progress::OnItsWay,
             };

@@ -70,7 +70,7 @@ impl World {
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let Waiting { pods, left_out, uids } = waiting(self, now);
-        let machines = machines(self);
+        let machines = machines(self, now);
         let preference = |workload_type: &WorkloadType, pool: &String| PoolPreference {
             pool: pool.clone(),
             may_fall_back: self.shortages.may_fall_back(&workload_type.name, pool, now),

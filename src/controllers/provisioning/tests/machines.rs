@@ -8,7 +8,7 @@ use crate::controllers::provisioning::machines::machines;
 #[track_caller]
 fn check(world: &World, expected: &Expect) {
     let mut shown = String::new();
-    for machine in machines(world) {
+    for machine in machines(world, at(0)) {
         let node = &machine.node;
         let state = if node.is_initialized { "ready" } else { "on its way" };
         writeln!(shown, "{} ({state}), promises by {}", node.name, machine.key()).unwrap();
@@ -159,7 +159,12 @@ fn what_is_being_removed_or_closed_does_not_count() {
         json!({ "spec": { "nodeClassRef": { "group": "karpenter.kwok.sh", "kind": "KwokNodeClass" } } });
     let closing =
         json!({ "spec": { "taints": [{ "key": "karpenter.sh/disrupted", "effect": "NoSchedule" }] } });
+    // Long registered, and not initialized.
+    let stuck = json!({ "status": { "conditions": [{
+        "type": "Registered", "status": "True", "reason": "Registered", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]}});
     let cases = [
+        (vec![claim("c", &merged(launched("1"), &stuck))], vec![node("n", "1", &registered())]),
         (vec![claim("c", &deleted)], vec![]),
         (vec![claim("c", &merged(launched("1"), &deleted))], vec![node("n", "1", &registered())]),
         (vec![claim("c", &disrupted)], vec![]),
@@ -172,7 +177,10 @@ fn what_is_being_removed_or_closed_does_not_count() {
         (vec![], vec![node("n", "1", &json!({ "spec": { "unschedulable": true } }))]),
     ];
     for (number, (claims, nodes)) in cases.into_iter().enumerate() {
-        let found = machines(&World { nodes, claims, ..world() });
+        let found = machines(&World { nodes, claims, ..world() }, at(900));
         assert_eq!(found, [], "case {number}");
     }
+    let nodes = vec![node("n", "1", &registered())];
+    let waited_for = World { claims: vec![claim("c", &merged(launched("1"), &stuck))], nodes, ..world() };
+    assert_eq!(machines(&waited_for, at(899)).len(), 1);
 }

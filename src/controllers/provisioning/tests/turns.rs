@@ -140,3 +140,21 @@ async fn a_burst_is_planned_for_as_one_though_others_were_left_out() {
     assert_eq!(stage.server.created(), 1, "ten pods fit on one node");
     assert!((0..10).all(|number| stage.promised(&format!("pod-{number}")).is_some()));
 }
+
+/// A startup taint that nobody takes off, or a device that never appears.
+#[tokio::test(start_paused = true)]
+async fn a_pod_does_not_wait_for_ever_for_a_node_that_is_never_ready() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    stage.run(5).await;
+    let name = stage.promised("a").unwrap();
+    let registered = json!({ "status": { "providerID": "aws:///us-east-1a/i-1", "conditions": [{
+        "type": "Registered", "status": "True", "reason": "Registered", "message": "", "lastTransitionTime": "2026-01-01T00:00:05Z",
+    }]}});
+    stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &registered)))]);
+    stage.run(14 * 60).await;
+    assert_eq!(stage.server.created(), 1);
+    stage.run(2 * 60).await;
+    assert_eq!(stage.server.created(), 2);
+    assert_eq!(stage.promised("a").as_deref(), Some("application-2"));
+}

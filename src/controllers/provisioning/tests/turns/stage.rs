@@ -3,17 +3,14 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
-use kube::Client;
-use kube::client::Body;
 use tokio::time::{Instant, timeout};
 
 use super::super::*;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
+use crate::cluster::testing::{Call, api_server, refusal};
 use crate::controllers::Context;
 use crate::controllers::catalogs::Catalogs;
 use crate::controllers::provisioning::Provisioner;
@@ -71,7 +68,7 @@ struct RuntimeClock(Instant);
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Timestamp {
-        at(1_700_000_000) + self.0.elapsed()
+        at(0) + self.0.elapsed()
     }
 }
 
@@ -110,37 +107,35 @@ impl Server {
         self.with(|state| state.creations.len())
     }
 
-    async fn answer(self, request: Request<Body>, start: Instant) -> Response<Body> {
-        assert_eq!(request.uri().path(), "/apis/karpenter.sh/v1/nodeclaims");
-        let is_list = request.method() == Method::GET;
-        let body = request.into_body().collect().await.unwrap().to_bytes();
-        let (code, answer) = self.with(|state| {
-            if is_list {
+    fn answer(&self, call: &Call, start: Instant) -> (u16, Value) {
+        self.with(|state| match call.line.as_str() {
+            "GET /apis/karpenter.sh/v1/nodeclaims" => {
                 state.lists += 1;
-                return state.list();
+                state.list()
             }
-            state.creations.push(start.elapsed());
-            state.create(serde_json::from_slice(&body).unwrap())
-        });
-        let body = serde_json::to_vec(&answer).unwrap();
-        Response::builder().status(code).body(Body::from(body)).unwrap()
+            "POST /apis/karpenter.sh/v1/nodeclaims" => {
+                state.creations.push(start.elapsed());
+                state.create(call.body.clone())
+            }
+            other => panic!("{other}"),
+        })
     }
 }
 
 impl State {
-    fn list(&self) -> (StatusCode, Value) {
+    fn list(&self) -> (u16, Value) {
         if self.lists_fail {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE);
+            return refusal(503, "no");
         }
         let items: Vec<_> = self.claims.values().cloned().collect();
         let list = json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaimList", "metadata": {}, "items": items });
-        (StatusCode::OK, list)
+        (200, list)
     }
 
-    fn create(&mut self, mut claim: Value) -> (StatusCode, Value) {
+    fn create(&mut self, mut claim: Value) -> (u16, Value) {
         let how = (!self.answers.is_empty()).then(|| self.answers.remove(0));
         if how == Some(Answered::Forbidden) {
-            return refusal(StatusCode::FORBIDDEN);
+            return refusal(403, "no");
         }
         if how != Some(Answered::Failed) {
             let name = format!("application-{}", self.creations.len());
@@ -148,13 +143,8 @@ impl State {
             claim["metadata"]["name"] = name.clone().into();
             self.claims.insert(name, claim.clone());
         }
-        if how.is_some() { refusal(StatusCode::INTERNAL_SERVER_ERROR) } else { (StatusCode::CREATED, claim) }
+        if how.is_some() { refusal(500, "no") } else { (201, claim) }
     }
-}
-
-fn refusal(code: StatusCode) -> (StatusCode, Value) {
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no", "code": code.as_u16() });
-    (code, status)
 }
 
 pub(super) struct Stage {
@@ -167,12 +157,8 @@ impl Stage {
     pub(super) fn new() -> Self {
         let start = Instant::now();
         let server = Server::default();
-        let service = server.clone();
-        let service = tower::service_fn(move |request| {
-            let answer = service.clone().answer(request, start);
-            async { Ok::<_, std::convert::Infallible>(answer.await) }
-        });
-        let client = Client::new(service, "default");
+        let answers = server.clone();
+        let (client, _) = api_server(move |call| answers.answer(call, start));
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock(start));
         let caches = Caches::default();
         let (events, _) = Events::new(client.clone(), "test", Arc::clone(&clock));
