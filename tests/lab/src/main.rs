@@ -82,7 +82,9 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => up().await,
         Command::Demo { keep, without, treenail } => {
-            demo::play(demo::Options { treenail: treenail.find()?, keep, without }).await
+            let mut end = EndRequests::listen()?;
+            let options = demo::Options { treenail: treenail.find()?, keep, without };
+            demo::play(options, async || end.next().await).await
         }
         Command::Latency { treenail } => latency::measure(treenail.find()?).await,
     }
