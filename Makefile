@@ -10,6 +10,12 @@ PROFILE ?= dev
 CARGO_FLAGS := --locked --profile $(PROFILE)
 OUTPUT := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
+# Catalogues and workloads that some tests compare with: data beside the checkout, or wherever TREENAIL_DATA says. Without it they are skipped.
+TREENAIL_DATA ?= $(abspath $(wildcard ../shared/data))
+ifneq ($(TREENAIL_DATA),)
+export TREENAIL_DATA
+endif
+
 CONTROL_PLANE := target/lab/bin/control-plane
 CONTROL_PLANE_SOURCES := $(addprefix tests/lab/control-plane/,go.mod go.sum main.go) tests/lab/build/control-plane.sh
 MOTO := target/lab/moto/installed
