@@ -3,6 +3,7 @@
 
 mod architecture;
 mod attacks;
+mod cli;
 mod crash;
 mod crds;
 mod demo;
