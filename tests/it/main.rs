@@ -17,6 +17,7 @@ mod legitimate;
 mod manifests;
 mod node_claim;
 mod provisioning;
+mod rotation;
 mod support;
 mod type_deletion;
 mod user_data;

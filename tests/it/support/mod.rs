@@ -2,6 +2,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod cluster;
+pub(crate) mod load;
 pub(crate) mod world;
 
 /// A line for whoever runs the tests, shown also when the test passes: a figure that was measured, or what was skipped.
