@@ -11,6 +11,7 @@ mod disruption;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
 mod envelope;
+mod install;
 mod karpenter_workloads;
 mod leadership;
 mod legitimate;
