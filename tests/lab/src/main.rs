@@ -109,6 +109,7 @@ fn introduce(lab: &Lab) -> Result<()> {
     let kubectl = lab.kubectl(&User::administrator())?;
     println!("export KUBECONFIG={}", kubectl.kubeconfig().display());
     println!("export AWS_ENDPOINT_URL={}", lab.front().url());
+    println!("# kubectl is {}", kubectl.executable().display());
     println!("# logs are in {}; Ctrl-C tears everything down", lab.folder().display());
     Ok(())
 }

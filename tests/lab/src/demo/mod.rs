@@ -7,6 +7,7 @@ mod scenes;
 pub(crate) mod stage;
 pub(crate) mod tell;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -70,11 +71,21 @@ async fn tell_story(options: &Options) -> Result<(Stage, Duration)> {
     Ok((stage, started.elapsed()))
 }
 
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
 async fn stay_up(stage: &Stage, asked_to_end: &mut impl AsyncFnMut()) -> Result<()> {
     let kubectl = stage.lab.kubectl(&User::administrator())?;
     tell::heading("The cluster stays up");
     tell::line(&format!("export KUBECONFIG={}", kubectl.kubeconfig().display()));
-    tell::line("Ctrl-C tears it down");
+    tell::line(&format!("export PATH={}:$PATH   # kubectl", folder_of(kubectl.executable()).display()));
+    tell::line(&format!("logs are in {}, one file for each process", stage.lab.folder().display()));
+    tell::line(
+        "the pools are still patched as scene 6 needed it: an empty node goes after 10 s, all at once",
+    );
+    tell::line("Ctrl-C tears everything down");
     tokio::select! {
         () = asked_to_end() => Ok(()),
         failure = stage.first_failure() => Err(failure),
