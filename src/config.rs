@@ -48,7 +48,7 @@ pub struct WebhookSettings {
     #[arg(long, env = "WEBHOOK_SERVICE", default_value = "treenail-webhook")]
     pub service_name: String,
     /// Further DNS names and addresses that API servers call by, where a configuration has a `url` instead of a `service`.
-    #[arg(long, env = "WEBHOOK_HOSTNAMES", value_delimiter = ',')]
+    #[arg(long, env = "WEBHOOK_HOSTNAMES", value_delimiter = ',', value_parser = host)]
     pub hostnames: Vec<String>,
     /// Name of the mutating and of the validating webhook configuration.
     #[arg(long, env = "WEBHOOK_CONFIGURATION", default_value = "treenail")]
@@ -87,7 +87,7 @@ pub struct ControllerSettings {
     #[arg(long, env = "POD_NAME", default_value_t = host_name())]
     pub identity: String,
     /// Name of the cluster, as EC2's tags carry it.
-    #[arg(long, env = "CLUSTER_NAME")]
+    #[arg(long, env = "CLUSTER_NAME", value_parser = cluster_name)]
     pub cluster_name: String,
     /// URL of the API server, as nodes reach it; by default the one of the own kubeconfig.
     #[arg(long, env = "CLUSTER_ENDPOINT")]
@@ -109,6 +109,36 @@ fn host_name() -> String {
     format!("{}-{}", name.trim(), std::process::id())
 }
 
+/// A DNS name or an address, as a certificate can be for.
+pub fn host(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        let is_edge = |edge: Option<char>| edge.is_some_and(|edge| edge.is_ascii_alphanumeric());
+        label.len() <= 63
+            && is_edge(label.chars().next())
+            && is_edge(label.chars().next_back())
+            && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+    };
+    // A certificate may stand for all names of one level.
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    if text.parse::<IpAddr>().is_ok() || name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("neither an address nor a DNS name: letters, digits and - in parts between dots, such as treenail-webhook.treenail-system.svc"
+        .to_owned())
+}
+
+/// The name of an EKS cluster, by EKS's own rule. An empty one would make tags that match nothing.
+fn cluster_name(text: &str) -> Result<String, String> {
+    let is_name = text.len() <= 100
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character));
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err("the name of a cluster has 1 to 100 letters, digits, - and _, and begins with a letter or a digit"
+        .to_owned())
+}
+
 /// A Go duration of a second at least: whoever does something so often must not do it all the time.
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
@@ -124,6 +154,28 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_an_address_or_a_dns_name() {
+        for text in
+            ["localhost", "127.0.0.1", "::1", "treenail-webhook.treenail-system.svc", "*.example.com", "1.a"]
+        {
+            assert_eq!(host(text), Ok(text.to_owned()));
+        }
+        for text in ["", "a_b", "a..b", ".a", "a.", "-a", "a-", "a b", "*", "a.*.b", &"a".repeat(64)] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_cluster_is_one_that_eks_takes() {
+        for text in ["lab", "team_a-1", "1st"] {
+            assert_eq!(cluster_name(text), Ok(text.to_owned()));
+        }
+        for text in ["", " ", "-a", "a b", "a/b", &"a".repeat(101)] {
+            assert!(cluster_name(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_interval_is_a_duration_of_a_second_at_least() {

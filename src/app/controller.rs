@@ -41,7 +41,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let address = (settings.common.bind_address, settings.common.health_probe_port);
     let probes = TcpListener::bind(address).await;
     let probes = probes.with_context(|| format!("listen on {}:{}", address.0, address.1))?;
-    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let config = super::find_cluster().await?;
     let client = client::connect(config.clone()).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 

@@ -8,6 +8,7 @@ pub mod supervisor;
 pub mod webhook;
 
 use crate::admission::policies::Settings;
+use crate::cluster::client;
 use crate::config::CommonSettings;
 
 /// The choices for the whole cluster, as they are compiled in, with the namespace that Treenail itself runs in. The webhook judges by them and
@@ -16,6 +17,16 @@ fn admission_settings(common: &CommonSettings) -> Settings {
     let mut admission = Settings::default();
     admission.exempt_namespaces.insert(common.system_namespace.clone());
     admission
+}
+
+/// The cluster that this process is to work for, or what was tried and what to do.
+async fn find_cluster() -> anyhow::Result<kube::Config> {
+    // Its text holds those of its causes; as a source it would repeat them.
+    client::find().await.map_err(|error| {
+        anyhow::anyhow!(
+            "find the cluster: {error}; set KUBECONFIG to a file that can be read, or run in a pod with a ServiceAccount token"
+        )
+    })
 }
 
 #[cfg(test)]

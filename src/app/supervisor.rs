@@ -4,29 +4,36 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 
 /// The tasks of one process.
-#[derive(Debug)]
 pub struct Supervisor {
     tasks: JoinSet<&'static str>,
     listeners: JoinSet<&'static str>,
     names: BTreeMap<Id, &'static str>,
-    interrupt: Signal,
-    terminate: Signal,
+    told_to_end: BoxFuture<'static, ()>,
 }
 
 impl Supervisor {
-    /// A supervisor that hears Ctrl-C and SIGTERM from now on.
+    /// A supervisor that hears Ctrl-C and SIGTERM from now on. For the rest of its life they do not end the process by themselves.
     pub fn start() -> Result<Self> {
-        Ok(Self {
-            tasks: JoinSet::new(),
-            listeners: JoinSet::new(),
-            names: BTreeMap::new(),
-            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
-            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
-        })
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let signals = async move {
+            tokio::select! {
+                // Both only wait.
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        Ok(Self::told_by(signals.boxed()))
+    }
+
+    fn told_by(told_to_end: BoxFuture<'static, ()>) -> Self {
+        Self { tasks: JoinSet::new(), listeners: JoinSet::new(), names: BTreeMap::new(), told_to_end }
     }
 
     /// Runs a task that is not meant to end.
@@ -60,9 +67,8 @@ impl Supervisor {
     /// Waits until the process is told to end. A task that ends first is an error that names it.
     pub async fn until_told_to_end(&mut self) -> Result<()> {
         tokio::select! {
-            // All arms only wait: signals stay pending, and a task that has ended stays in the set.
-            _ = self.interrupt.recv() => Ok(()),
-            _ = self.terminate.recv() => Ok(()),
+            // All arms only wait: the same future is waited for again, and a task that has ended stays in the set.
+            () = &mut self.told_to_end => Ok(()),
             Some(ended) = self.tasks.join_next() => bail!("{}", self.obituary(ended)),
             Some(ended) = self.listeners.join_next() => bail!("{}", self.obituary(ended)),
         }
@@ -83,9 +89,14 @@ impl Supervisor {
 mod tests {
     use super::*;
 
+    /// Told by nobody: to listen for signals would change what Ctrl-C does to all tests of this executable.
+    fn supervisor() -> Supervisor {
+        Supervisor::told_by(std::future::pending().boxed())
+    }
+
     #[tokio::test]
     async fn a_task_that_ends_ends_the_process_by_name() {
-        let mut supervisor = Supervisor::start().unwrap();
+        let mut supervisor = supervisor();
         supervisor.spawn("goes on", std::future::pending());
         supervisor.spawn("ends", async {});
         let error = supervisor.until_told_to_end().await.unwrap_err();
@@ -94,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_panics_ends_the_process() {
-        let mut supervisor = Supervisor::start().unwrap();
+        let mut supervisor = supervisor();
         supervisor.spawn("goes on", std::future::pending());
         supervisor.serve("panics", async { panic!("on purpose") });
         let error = supervisor.until_told_to_end().await.unwrap_err().to_string();

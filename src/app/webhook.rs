@@ -42,7 +42,7 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let probes = TcpListener::bind((address, settings.common.health_probe_port)).await;
     let probes =
         probes.with_context(|| format!("listen on {address}:{}", settings.common.health_probe_port))?;
-    let config = client::find().await.context("find the cluster: in-cluster environment or kubeconfig")?;
+    let config = super::find_cluster().await?;
     let client = client::connect(config).context("make a client of the API server")?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{Outcome, explain};
+use crate::config::host;
 use crate::ports::clock::{Clock, WallClock};
 use crate::tls::authority::Authority;
 
@@ -22,7 +23,7 @@ pub struct Certs {
     #[arg(long, default_value = "certs")]
     directory: PathBuf,
     /// A DNS name or address that the certificate is for; may be given several times.
-    #[arg(long = "name", default_value = "treenail-webhook.treenail-system.svc")]
+    #[arg(long = "name", default_value = "treenail-webhook.treenail-system.svc", value_parser = host)]
     names: Vec<String>,
     /// Replace files that are there.
     #[arg(long)]

@@ -266,32 +266,38 @@ impl CertificateKeeper {
     }
 
     async fn keep_files(&self, folder: &std::path::Path) {
-        let mut served: Option<Files> = None;
+        let (mut served, mut told): (Option<Files>, Option<String>) = (None, None);
         loop {
-            match Files::read(folder).await {
-                Ok(read) if served.as_ref() == Some(&read) => {}
-                Ok(read) => {
-                    match read.certificate().and_then(|certificate| self.serving.serve(certificate)) {
-                        Ok(()) => {
-                            tracing::info!(folder = %folder.display(), "a new certificate is served");
-                            served = Some(read);
-                        }
-                        Err(error) => {
-                            let error = anyhow::Error::new(error);
-                            tracing::warn!(
-                                error = format!("{error:#}"),
-                                "the files are not served; the certificate before stays"
-                            );
-                        }
-                    }
-                }
+            match self.serve_files(folder, &mut served).await {
+                Ok(()) => told = None,
+                // Looked at every second at first, and told once for each problem.
                 Err(error) => {
-                    tracing::warn!(%error, "the files cannot be read; the certificate before stays");
+                    let problem = format!("{error:#}");
+                    if told.as_ref() != Some(&problem) {
+                        let state = if served.is_some() {
+                            "the certificate before stays"
+                        } else {
+                            "nothing is served yet"
+                        };
+                        tracing::warn!(error = problem, "the files are not served; {state}");
+                    }
+                    told = Some(problem);
                 }
             }
             let wait = if served.is_some() { files::READ_EVERY } else { Duration::from_secs(1) };
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Serves what the files hold, if that is something else than before.
+    async fn serve_files(&self, folder: &std::path::Path, served: &mut Option<Files>) -> anyhow::Result<()> {
+        let read = Files::read(folder).await?;
+        if served.as_ref() != Some(&read) {
+            self.serving.serve(read.certificate()?)?;
+            tracing::info!(folder = %folder.display(), "a new certificate is served");
+            *served = Some(read);
+        }
+        Ok(())
     }
 
     async fn create_authority(&self, now: Timestamp) -> anyhow::Result<()> {

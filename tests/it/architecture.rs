@@ -183,3 +183,40 @@ fn what_breaks_the_layers_is_found() {
         assert_eq!(violations(module, source), *expected, "{module}: {source}");
     }
 }
+
+/// The words in backticks of a text, outside of code blocks.
+fn quoted(text: &str) -> Vec<&str> {
+    let outside = text.split("```").step_by(2);
+    outside.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_file_and_folder_that_architecture_names_exists_and_no_module_is_left_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let words = quoted(&text);
+    for (module, ..) in MODULES {
+        assert!(words.contains(module), "ARCHITECTURE.md does not name {module}");
+    }
+    let mut there = Vec::new();
+    for folder in ["src", "tests", "manifests", "certs", "docs"] {
+        everything(&root.join(folder), &mut there);
+    }
+    let is_path = |word: &&str| {
+        let is_file = [".rs", ".yaml", ".py", ".sh", ".md"].iter().any(|kind| word.ends_with(kind));
+        !word.contains([' ', '*']) && (is_file || word.ends_with('/') || word.starts_with("tests/"))
+    };
+    let paths: Vec<_> = words.into_iter().filter(is_path).map(|word| word.trim_end_matches('/')).collect();
+    assert!(paths.len() > 50, "{paths:?}");
+    let missing: Vec<_> =
+        paths.into_iter().filter(|path| !there.iter().any(|known| known.ends_with(path))).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
+}
+
+/// Every file and folder below.
+fn everything(folder: &Path, found: &mut Vec<PathBuf>) {
+    found.push(folder.to_owned());
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() { everything(&path, found) } else { found.push(path) }
+    }
+}

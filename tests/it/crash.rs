@@ -1,6 +1,7 @@
 //! The controller is killed at the worst moment: EC2 has launched the instance, and nobody has heard of it.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -11,6 +12,7 @@ use treenail_lab::User;
 
 use crate::support::claims::await_class;
 use crate::support::cluster::{administrator, apply, namespace, soon};
+use crate::support::tell;
 use crate::support::world::World;
 
 #[test]
@@ -29,6 +31,7 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
         held.holds_an_answer().await;
         world.controller.kill();
         world.controller.wait().await;
+        let killed = Instant::now();
         drop(held);
         assert_eq!(front.lifetimes().len(), 1, "the call took effect");
         let claims: Api<NodeClaim> = Api::all(client.clone());
@@ -46,6 +49,10 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
         })
         .await
         .unwrap();
+        tell(&format!(
+            "a controller killed in a launch: the pod runs {:.1} s after the kill, on the instance that was launched before",
+            killed.elapsed().as_secs_f64()
+        ));
 
         let claims = claims.list(&ListParams::default()).await.unwrap().items;
         assert_eq!(claims.len(), 1, "{:?}", claims.iter().map(ResourceExt::name_any).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::Instant,
@@ -24,17 +24,16 @@ use treenail::{
     scheduling::{Catalog, Daemon, ExistingNode, PendingPod, Pool, Problem, solve, verify},
 };
 
-/// Where the data is, unless the environment says so when the tests are built.
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
+use crate::support::tell;
 
-/// The data; a test that finds it absent says so and does nothing.
-fn folder() -> Option<&'static Path> {
-    let folder = Path::new(option_env!("TREENAIL_DATA").unwrap_or(FOLDER));
-    if folder.is_dir() {
-        return Some(folder);
+/// The data; a test that is not told where it is says so and does nothing.
+#[expect(clippy::disallowed_methods, reason = "the test's data is found by an environment variable")]
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var("TREENAIL_DATA").ok().map(PathBuf::from);
+    if folder.is_none() {
+        tell("skipped: TREENAIL_DATA does not name the folder with Karpenter's workloads");
     }
-    println!("skipped: there is no {}", folder.display());
-    None
+    folder
 }
 
 fn read(path: &Path) -> Value {

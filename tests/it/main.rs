@@ -3,6 +3,7 @@
 
 mod architecture;
 mod attacks;
+mod cli;
 mod crash;
 mod crds;
 mod demo;
@@ -10,12 +11,14 @@ mod disruption;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
 mod envelope;
+mod install;
 mod karpenter_workloads;
 mod leadership;
 mod legitimate;
 mod manifests;
 mod node_claim;
 mod provisioning;
+mod rotation;
 mod support;
 mod type_deletion;
 mod user_data;

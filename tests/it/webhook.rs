@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use treenail_lab::User;
 use treenail_lab::balancer::readiness;
 
 use crate::support::cluster::{administrator, apply, eventually, namespace, node_of_type, soon};
+use crate::support::tell;
 use crate::support::world::World;
 
 /// A cluster of its own for a test that disturbs it.
@@ -265,7 +266,14 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         assert!(outcome.success, "{}", outcome.stderr);
         let made = pods.list_metadata(&ListParams::default()).await.unwrap().items.len();
         assert!(made < PODS, "all pods were made before the webhook was killed");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Without the webhook, Kubernetes' controllers have tried in vain.
+        let events: Api<Event> = Api::namespaced(lab.client(&administrator).await.unwrap(), "burst");
+        soon("the ReplicaSets are refused", async || {
+            let refused = ListParams::default().fields("reason=FailedCreate").limit(1);
+            (!events.list_metadata(&refused).await.ok()?.items.is_empty()).then_some(())
+        })
+        .await
+        .unwrap();
 
         let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
         replica.await_ready().await.unwrap();
@@ -280,11 +288,11 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
             assert!(Instant::now() < deadline, "{} of {PODS} pods exist", found.len());
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        println!(
-            "all {PODS} pods exist {:.1} s after the restart and {:.1} s after the first apply; {made} were there at the kill",
+        tell(&format!(
+            "a killed webhook: all {PODS} pods exist {:.1} s after the restart and {:.1} s after the first apply; {made} were there at the kill",
             restarted.elapsed().as_secs_f64(),
             started.elapsed().as_secs_f64()
-        );
+        ));
         for pod in all {
             let spec = pod.spec.unwrap();
             assert!(spec.node_selector.is_some_and(|selector| selector.len() == 1));

@@ -16,9 +16,10 @@ major=$(echo "$version" | cut -d. -f1 | tr -d v)
 minor=$(echo "$version" | cut -d. -f2)
 package=k8s.io/component-base/version
 
-echo "control plane: building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl $version from source (about 6 minutes on 2 cores the first time, seconds later)"
+echo "control plane: building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl $version from source (minutes the first time, seconds later)"
 started=$SECONDS
-total=$(go list -deps . | wc -l)
+# What an earlier build left in the cache is not compiled again, and so not counted.
+total=$(go list -trimpath -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' . | grep -c .) || true
 compiled=$(mktemp)
 trap 'rm -f "$compiled"' EXIT
 
@@ -32,6 +33,7 @@ while kill -0 "$build" 2>/dev/null; do
     sleep 1
     kill -0 "$build" 2>/dev/null || break
   done
+  kill -0 "$build" 2>/dev/null || break
   echo "control plane: $(wc -l <"$compiled") of $total packages compiled after $((SECONDS - started)) s"
 done
 if ! wait "$build"; then

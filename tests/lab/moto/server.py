@@ -23,10 +23,39 @@ os.environ["AWS_SECRET_ACCESS_KEY"] = "lab"
 import boto3  # noqa: E402
 from botocore.config import Config  # noqa: E402
 from moto.core.utils import utcnow  # noqa: E402
+from moto.ec2.models.fleets import Fleet  # noqa: E402
+from moto.ec2.models.instances import Instance  # noqa: E402
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: E402
 from moto.ssm.models import Parameter, ssm_backends  # noqa: E402
 
+# The size of the AL2023 images' own root disk.
+ROOT_GIBIBYTES = 20
 IMAGES = {"x86_64": "ami-0a1b2c3d4e5f60001", "arm64": "ami-0a1b2c3d4e5f60002"}
+
+
+def give_instances_their_root_disk() -> None:
+    """moto attaches 8 GiB to every instance, whatever its image, and forgets the disks of a fleet's launch template."""
+
+    def set_up(instance: Instance) -> None:
+        backend = instance.ec2_backend
+        volume = backend.create_volume(size=ROOT_GIBIBYTES, zone_name=instance._placement.zone)
+        backend.attach_volume(volume.id, instance.id, instance.root_device_name, True)
+
+    def launch(fleet: Fleet, weight: float) -> None:
+        launch_as_moto_does(fleet, weight)
+        for launched in fleet.on_demand_instances:
+            instance, named = launched["instance"], launched["launch_spec"].launch_template_spec
+            template = fleet.ec2_backend.get_launch_template(named["LaunchTemplateId"])
+            version = template.get_version(named.get("Version", template.default_version_number))
+            for mapping in version.data.get("BlockDeviceMappings", []):
+                size = mapping.get("Ebs", {}).get("VolumeSize")
+                if size and mapping["DeviceName"] == instance.root_device_name:
+                    disk = instance.block_device_mapping[instance.root_device_name]
+                    fleet.ec2_backend.get_volume(disk.volume_id).size = int(size)
+
+    launch_as_moto_does = Fleet.create_on_demand_requests
+    Fleet.create_on_demand_requests = launch
+    Instance.setup_defaults = set_up
 
 
 def put_public_parameters(kubernetes_version: str) -> None:
@@ -95,6 +124,7 @@ def main() -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.environ["MOTO_PORT"] = str(given.port)
+    give_instances_their_root_disk()
     server = ThreadedMotoServer("127.0.0.1", given.port, verbose=False)
     server.start()
     fill_account(

@@ -40,6 +40,12 @@ impl Kubectl {
         Self { executable: executable.to_owned(), kubeconfig, folder }
     }
 
+    /// Where kubectl itself is.
+    #[must_use]
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
     /// The kubeconfig's path.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {

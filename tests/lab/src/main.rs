@@ -82,7 +82,9 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => up().await,
         Command::Demo { keep, without, treenail } => {
-            demo::play(demo::Options { treenail: treenail.find()?, keep, without }).await
+            let mut end = EndRequests::listen()?;
+            let options = demo::Options { treenail: treenail.find()?, keep, without };
+            demo::play(options, async || end.next().await).await
         }
         Command::Latency { treenail } => latency::measure(treenail.find()?).await,
     }
@@ -107,6 +109,7 @@ fn introduce(lab: &Lab) -> Result<()> {
     let kubectl = lab.kubectl(&User::administrator())?;
     println!("export KUBECONFIG={}", kubectl.kubeconfig().display());
     println!("export AWS_ENDPOINT_URL={}", lab.front().url());
+    println!("# kubectl is {}", kubectl.executable().display());
     println!("# logs are in {}; Ctrl-C tears everything down", lab.folder().display());
     Ok(())
 }

@@ -7,11 +7,11 @@ mod scenes;
 pub(crate) mod stage;
 pub(crate) mod tell;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::signals::EndRequests;
 use crate::treenail::Treenail;
 use crate::users::User;
 use stage::Stage;
@@ -37,21 +37,22 @@ pub struct Options {
     pub without: Option<Withheld>,
 }
 
-/// Plays every scene.
-pub async fn play(options: Options) -> Result<()> {
-    let mut end = EndRequests::listen()?;
+/// Plays every scene, until `asked_to_end` says that it is enough.
+///
+/// Signals are the caller's affair: to listen for them changes what they do to the whole process, for as long as it lives.
+pub async fn play(options: Options, mut asked_to_end: impl AsyncFnMut()) -> Result<()> {
     tokio::select! {
         // An interrupted story drops the stage, which tears everything down.
         told = tell_story(&options) => {
             let (stage, took) = told?;
             if options.keep {
-                stay_up(&stage, &mut end).await?;
+                stay_up(&stage, &mut asked_to_end).await?;
             }
             drop(stage);
             tell::line(&format!("everything is torn down; the story took {}", seconds(took)));
             Ok(())
         }
-        () = end.next() => bail!("interrupted"),
+        () = asked_to_end() => bail!("interrupted"),
     }
 }
 
@@ -70,13 +71,23 @@ async fn tell_story(options: &Options) -> Result<(Stage, Duration)> {
     Ok((stage, started.elapsed()))
 }
 
-async fn stay_up(stage: &Stage, end: &mut EndRequests) -> Result<()> {
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+async fn stay_up(stage: &Stage, asked_to_end: &mut impl AsyncFnMut()) -> Result<()> {
     let kubectl = stage.lab.kubectl(&User::administrator())?;
     tell::heading("The cluster stays up");
     tell::line(&format!("export KUBECONFIG={}", kubectl.kubeconfig().display()));
-    tell::line("Ctrl-C tears it down");
+    tell::line(&format!("export PATH={}:$PATH   # kubectl", folder_of(kubectl.executable()).display()));
+    tell::line(&format!("logs are in {}, one file for each process", stage.lab.folder().display()));
+    tell::line(
+        "the pools are still patched as scene 6 needed it: an empty node goes after 10 s, all at once",
+    );
+    tell::line("Ctrl-C tears everything down");
     tokio::select! {
-        () = end.next() => Ok(()),
+        () = asked_to_end() => Ok(()),
         failure = stage.first_failure() => Err(failure),
     }
 }

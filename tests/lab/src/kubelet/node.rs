@@ -22,6 +22,7 @@ pub(crate) fn registered(
     resources: &Resources,
 ) -> Node {
     let region = instance.zone.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+    // The last five are names of before, which kubelets and the cloud's controller still set.
     let own = [
         ("kubernetes.io/hostname", instance.private_dns_name.as_str()),
         ("kubernetes.io/os", "linux"),
@@ -29,6 +30,11 @@ pub(crate) fn registered(
         ("node.kubernetes.io/instance-type", &instance.instance_type),
         ("topology.kubernetes.io/zone", &instance.zone),
         ("topology.kubernetes.io/region", region),
+        ("beta.kubernetes.io/os", "linux"),
+        ("beta.kubernetes.io/arch", architecture),
+        ("beta.kubernetes.io/instance-type", &instance.instance_type),
+        ("failure-domain.beta.kubernetes.io/zone", &instance.zone),
+        ("failure-domain.beta.kubernetes.io/region", region),
     ];
     let own = own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
     let taints = bootstrap.taints.iter().map(|(key, value, effect)| Taint {
@@ -158,6 +164,11 @@ mod tests {
         assert_eq!(
             labels,
             [
+                "beta.kubernetes.io/arch=amd64",
+                "beta.kubernetes.io/instance-type=c7i.xlarge",
+                "beta.kubernetes.io/os=linux",
+                "failure-domain.beta.kubernetes.io/region=us-east-1",
+                "failure-domain.beta.kubernetes.io/zone=us-east-1a",
                 "kubernetes.io/arch=amd64",
                 "kubernetes.io/hostname=ip-10-0-0-1.ec2.internal",
                 "kubernetes.io/os=linux",

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -34,6 +35,46 @@ async fn does_not_join(lab: &Lab, user_data: &str) -> String {
     );
     lab.ec2().terminate_instance(&id).await.unwrap();
     reason
+}
+
+/// The disk of a node, in GiB, as it tells its cluster.
+async fn disk(lab: &Lab, instance: &str) -> u64 {
+    let name = lab.registered_node(instance).await.unwrap();
+    let nodes = Api::<Node>::all(lab.client(&User::administrator()).await.unwrap());
+    let capacity = nodes.get(&name).await.unwrap().status.unwrap().capacity.unwrap();
+    lab.ec2().terminate_instance(instance).await.unwrap();
+    capacity["ephemeral-storage"].0.parse::<u64>().unwrap() >> 30
+}
+
+#[test]
+fn a_disk_is_as_large_as_the_image_or_the_launch_template_says() {
+    on_lab(async |lab| {
+        let user_data = UserData::of(lab.endpoint()).archive();
+        assert_eq!(disk(lab, &launch(lab, &user_data).await).await, 20);
+
+        let (subnet, _) = lab.ec2().discovery_subnets().await.unwrap().remove(0);
+        let template = [
+            ("LaunchTemplateName", "disk"),
+            ("LaunchTemplateData.ImageId", "ami-0a1b2c3d4e5f60001"),
+            ("LaunchTemplateData.UserData", &BASE64_STANDARD.encode(&user_data)),
+            ("LaunchTemplateData.BlockDeviceMapping.1.DeviceName", "/dev/xvda"),
+            ("LaunchTemplateData.BlockDeviceMapping.1.Ebs.VolumeSize", "120"),
+        ];
+        lab.ec2().call("CreateLaunchTemplate", &template).await.unwrap();
+        let fleet = [
+            ("Type", "instant"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+            ("TargetCapacitySpecification.DefaultTargetCapacityType", "on-demand"),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "disk"),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "$Latest"),
+            ("LaunchTemplateConfigs.1.Overrides.1.InstanceType", "m5a.large"),
+            ("LaunchTemplateConfigs.1.Overrides.1.SubnetId", &subnet),
+        ];
+        let answer = lab.ec2().call("CreateFleet", &fleet).await.unwrap();
+        let (_, id) = answer.split_once("<item>i-").or_else(|| answer.split_once(">i-")).expect(&answer);
+        let id = format!("i-{}", id.split_once('<').unwrap().0);
+        assert_eq!(disk(lab, &id).await, 120);
+    });
 }
 
 #[test]

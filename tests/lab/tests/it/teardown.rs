@@ -23,7 +23,7 @@ fn up() -> Up {
         .expect("start lab up");
     let lines = BufReader::new(lab.stdout.take().unwrap()).lines().map_while(Result::ok);
     let folder = lines
-        .take(3)
+        .take(4)
         .find_map(|line| {
             line.strip_prefix("# logs are in ")?.split_once(';').map(|(folder, _)| PathBuf::from(folder))
         })
