@@ -148,6 +148,12 @@ impl Change {
         self.status == ConditionStatus::True
     }
 
+    /// Whether it holds, does not, or that is not known.
+    #[must_use]
+    pub const fn status(&self) -> &ConditionStatus {
+        &self.status
+    }
+
     /// What is said about it.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -232,8 +238,12 @@ impl ConditionTypes {
         if unhealthy.is_empty() {
             return Change::holds(READY);
         }
-        let message =
-            unhealthy.iter().map(|c| format!("{}={}", c.type_, c.status)).collect::<Vec<_>>().join(", ");
+        // Why something fails is said here already: this line is what people see first, and often all that they see.
+        let told = |c: &&Condition| match c.message.lines().next() {
+            Some(why) if c.status == ConditionStatus::False => format!("{}={}: {why}", c.type_, c.status),
+            Some(_) | None => format!("{}={}", c.type_, c.status),
+        };
+        let message = unhealthy.iter().map(told).collect::<Vec<_>>().join(", ");
         let fails =
             |c: &&Condition| c.status == ConditionStatus::False && c.observed_generation == Some(generation);
         if unhealthy.iter().any(fails) {

@@ -259,6 +259,9 @@ impl Reason {
                 })
             }
             Self::HostPortTaken { port } => write!(f, "{port} is taken on the node by another pod"),
+            Self::NoInstanceType { requirements } if requirements.is_empty() => {
+                f.write_str("there is no instance type")
+            }
             Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
             Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Quote(why)),

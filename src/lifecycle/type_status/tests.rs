@@ -4,7 +4,7 @@ use super::*;
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::nodepool::NodePool;
 use crate::model::testing::nodes::{at, fresh_node, labels_of, registered_node, taint};
-use crate::model::workload_type::Pool;
+use crate::model::workload_type::{Pool, Readiness};
 
 fn workload_type(name: &str, spec: Value, status: Value) -> api::WorkloadType {
     serde_json::from_value(json!({
@@ -71,6 +71,7 @@ fn taints_of(status: &WorkloadTypeStatus) -> Vec<String> {
 fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
     let of = |spec: Value| workload_type("a", spec, json!(null));
     let fine = || ("p", pool(&["t=a:NoSchedule"]));
+    let with = |readiness| Pool { readiness, ..fine().1 };
     let cases = [
         (json!({ "pools": [{ "name": "p" }] }), vec![fine()], &["TaintShared False NotShared"][..]),
         (
@@ -79,6 +80,24 @@ fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
             &[
                 "PoolsReady False NodePoolNotFound",
                 "Ready False UnhealthyDependents",
+                "TaintShared False NotShared",
+            ],
+        ),
+        (
+            json!({ "pools": [{ "name": "p" }] }),
+            vec![("p", with(Readiness::NotReady("EC2NodeClass default: no subnet".to_owned())))],
+            &[
+                "PoolsReady False NodePoolNotReady",
+                "Ready False UnhealthyDependents",
+                "TaintShared False NotShared",
+            ],
+        ),
+        (
+            json!({ "pools": [{ "name": "p" }] }),
+            vec![("p", with(Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned())))],
+            &[
+                "PoolsReady Unknown NodePoolNotResolved",
+                "Ready Unknown ReconcilingDependents",
                 "TaintShared False NotShared",
             ],
         ),
@@ -195,7 +214,7 @@ fn envelope(generation: i64) -> api::Envelope {
 /// The status with these pools, nodes (by their pool, with a price) and counts.
 fn decided(before: Value, pools: &[&str], counts: &Counts, envelope: &EnvelopeState) -> WorkloadTypeStatus {
     let taints = vec!["node-type=application:NoSchedule".parse().unwrap()];
-    let pool = |name: &&str| ((*name).to_owned(), Pool { taints: taints.clone(), problems: Vec::new() });
+    let pool = |name: &&str| ((*name).to_owned(), Pool { taints: taints.clone(), ..Pool::default() });
     let object = object(before);
     let types = [("application".to_owned(), WorkloadType::read(&object))].into();
     let pools = pools.iter().map(pool).collect();
@@ -225,6 +244,10 @@ fn a_pool_that_is_missing_is_named_and_the_rest_stands() {
     let status = decided(json!({}), &["large"], &Counts::default(), &EnvelopeState::Unknown);
     let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
     assert_eq!(ready.status, ConditionStatus::False);
+    assert_eq!(
+        ready.message,
+        "PoolsReady=False: NodePool small: does not exist; create it, or take it out of spec.pools"
+    );
     let [large, small] = status.pools.as_slice() else { panic!("{:?}", status.pools) };
     assert!(large.ready && !small.ready && small.message.contains("does not exist"), "{}", small.message);
     assert_eq!(status.tolerations.len(), 1);

@@ -28,7 +28,7 @@ fn world(text: &str) -> World {
             recorded.entry(taint.parse().unwrap()).or_default().insert(pool.to_owned());
         } else {
             let (name, rest) = line.split_once(':').unwrap();
-            world.pools.insert(name.to_owned(), Pool { taints: taints(rest), problems: Vec::new() });
+            world.pools.insert(name.to_owned(), Pool { taints: taints(rest), ..Pool::default() });
         }
     }
     world
@@ -176,6 +176,28 @@ fn a_pool_that_cannot_be_launched_from_keeps_its_taints_and_says_why() {
     assert_eq!(
         shown,
         ["NodePool p: spec.replicas: is not supported yet; until then nothing is launched from it"]
+    );
+}
+
+#[test]
+fn what_a_pool_depends_on_is_told_unless_the_pool_itself_is_wrong() {
+    let mut world = world("p: node-type=a:NoSchedule\ntype < p");
+    let why = "EC2NodeClass default does not exist; create it";
+    world.pools.get_mut("p").unwrap().readiness = Readiness::NotReady(why.to_owned());
+    let shown = |world: &World| {
+        let findings = world.derive("type").findings;
+        findings.iter().map(|found| format!("{}: {found}", found.kind.reason())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(&world),
+        [format!("NodePoolNotReady: NodePool p: {why}; until then nothing is launched from it")]
+    );
+    world.pools.get_mut("p").unwrap().problems.push(Problem::new("spec.replicas", "is not supported yet"));
+    assert_eq!(
+        shown(&world),
+        [
+            "NodePoolUnusable: NodePool p: spec.replicas: is not supported yet; until then nothing is launched from it"
+        ]
     );
 }
 
