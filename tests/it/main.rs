@@ -16,6 +16,7 @@ mod legitimate;
 mod manifests;
 mod node_claim;
 mod provisioning;
+mod readiness;
 mod support;
 mod type_deletion;
 mod user_data;
