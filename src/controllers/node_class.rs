@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
-use crate::api::conditions::{Change, Subject};
+use crate::api::conditions::{Change, Condition, End, Subject};
 use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
 use crate::api::labels::EC2NODECLASS_FINALIZER;
 use crate::api::unsupported::{self, Severity};
@@ -16,6 +16,7 @@ use crate::cluster::caches::KnownClaim;
 use crate::cluster::events::Events;
 use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::class_finalizer::{ClassStep, step};
+use crate::model::Event;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{CloudProvider, ClusterFacts, Resolution, ResolvedClass};
 
@@ -86,7 +87,9 @@ impl NodeClassController {
             let wanted: Vec<String> = match step(&class, &its) {
                 ClassStep::Rest => continue,
                 ClassStep::Wait(event) => {
+                    let wanted = ending(&class, &event, self.clock.now());
                     self.events.send(event);
+                    self.put(&class, &wanted).await;
                     continue;
                 }
                 ClassStep::Hold => [finalizers, vec![EC2NODECLASS_FINALIZER.to_owned()]].concat(),
@@ -111,19 +114,39 @@ impl NodeClassController {
     }
 
     async fn write(&self, class: &Ec2NodeClass) {
-        let name = class.name_any();
         if class.metadata.deletion_timestamp.is_some() {
             // Resolving it may make again what is being removed.
             return;
         }
         let resolved = self.cloud.resolve_class(class, &self.cluster).await;
-        let wanted = status(class, resolved, self.clock.now());
-        if class.status.as_ref() == Some(&wanted) {
+        self.put(class, &status(class, resolved, self.clock.now())).await;
+    }
+
+    async fn put(&self, class: &Ec2NodeClass, wanted: &Ec2NodeClassStatus) {
+        if class.status.as_ref() == Some(wanted) {
             return;
         }
-        if let Err(error) = apply_status::<Ec2NodeClass>(&self.client, &name, &wanted).await {
+        let name = class.name_any();
+        if let Err(error) = apply_status::<Ec2NodeClass>(&self.client, &name, wanted).await {
             tracing::warn!(node_class = name, %error, "the status could not be written; it is tried again");
         }
+    }
+}
+
+/// The status of a class that was deleted and waits, as the event says: what was found stays, and it is not ready any more.
+fn ending(class: &Ec2NodeClass, event: &Event, now: Timestamp) -> Ec2NodeClassStatus {
+    let mut status = class.status.clone().unwrap_or_default();
+    let end = End { reason: "Terminating", message: format!("it is being deleted: {}", event.message) };
+    status.conditions =
+        api::CONDITIONS.merge_and_end(subject(class, &status.conditions, now), &[], Some(end), now);
+    status
+}
+
+fn subject<'c>(class: &Ec2NodeClass, conditions: &'c [Condition], now: Timestamp) -> Subject<'c> {
+    Subject {
+        conditions,
+        generation: class.metadata.generation.unwrap_or_default(),
+        created: class.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
     }
 }
 
@@ -138,13 +161,8 @@ fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timestamp) -> Ec2N
         take(api::AMIS_READY, resolved.amis, &mut status.amis),
         take(api::INSTANCE_PROFILE_READY, some(resolved.instance_profile), &mut status.instance_profile),
     ];
-    let subject = Subject {
-        conditions: &status.conditions,
-        generation: class.metadata.generation.unwrap_or_default(),
-        created: class.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
-    };
     let changes: Vec<_> = changes.into_iter().flatten().collect();
-    status.conditions = api::CONDITIONS.merge(subject, &changes, now);
+    status.conditions = api::CONDITIONS.merge(subject(class, &status.conditions, now), &changes, now);
     status
 }
 
@@ -246,6 +264,26 @@ mod tests {
             Resolution::Failed(CloudError::new(ErrorClass::Throttled, "RequestLimitExceeded", "ask", "slow"));
         let found = status(&class, ResolvedClass { subnets: failed, ..resolved() }, now());
         assert_eq!(Some(found), class.status);
+    }
+
+    #[test]
+    fn a_class_that_is_being_deleted_is_not_ready_and_names_the_claims_that_hold_it() {
+        let mut class = class(json!({}));
+        class.status = Some(status(&class, resolved(), now()));
+        class.metadata.generation = Some(3);
+        class.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+        class.metadata.finalizers = Some(vec![EC2NODECLASS_FINALIZER.to_owned()]);
+        let ClassStep::Wait(event) = step(&class, &["a", "b"]) else { panic!("it goes before its claims") };
+        let found = ending(&class, &event, now());
+        assert_eq!(found.subnets.len(), 1, "claims that are left may need it");
+        let ready = find(&found.conditions, "Ready").unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Terminating"));
+        assert_eq!(
+            ready.message,
+            "it is being deleted: it goes once no NodeClaim uses it: a, b; delete those, or their NodePools"
+        );
+        class.status = Some(found.clone());
+        assert_eq!(ending(&class, &event, now()), found);
     }
 
     #[test]

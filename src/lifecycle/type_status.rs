@@ -100,7 +100,7 @@ pub fn status(
     let namespaces = counts.namespaces.get(&workload_type.name).map_or(0, BTreeSet::len);
     let status = WorkloadTypeStatus {
         observed_generation: Some(workload_type.generation),
-        conditions: api::CONDITIONS.merge(subject, &changes, now),
+        conditions: api::CONDITIONS.merge_and_end(subject, &changes, remains.map(Remains::end), now),
         namespaces: Some(i64::try_from(namespaces).unwrap_or(i64::MAX)),
         nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
         pools: workload_type

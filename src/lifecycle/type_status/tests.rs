@@ -188,6 +188,12 @@ fn a_type_that_is_being_deleted_is_published_on_and_says_what_it_waits_for() {
     let status = status_of(&object, &[("p", pool(&["t=a:NoSchedule"]))], &[], Some(&remains));
     assert_eq!(taints_of(&status), ["t=a:NoSchedule"]);
     assert!(shown(&status).contains(&"DeletionBlocked True InUse".to_owned()), "{:?}", shown(&status));
+    let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Deleting"));
+    assert_eq!(
+        ready.message,
+        "it is being deleted: its rules stay in force while it is in use; to let it go, remove the label treenail.dev/workload-type from namespaces shop"
+    );
     assert_eq!(
         status_of(&object, &[], &[], None)
             .conditions
