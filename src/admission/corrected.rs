@@ -50,6 +50,7 @@ pub(super) fn fragment(subject: &Subject<'_>, kind: TemplateKind, reasons: &[Rea
             | Reason::UnknownWorkloadType { .. }
             | Reason::UnknownLabelKey { .. }
             | Reason::InvalidField { .. }
+            | Reason::TypeBeingDeleted { .. }
             | Reason::NotSupportedYet { .. } => {}
         }
     }

@@ -22,6 +22,7 @@ mod daemon;
 pub mod decide;
 mod injection;
 mod json;
+pub mod missing;
 mod namespace_guard;
 mod never_schedulable;
 mod object;

@@ -9,7 +9,7 @@ use super::decide::{Question, Verdict};
 use super::json::null_as_default;
 use super::object::Metadata;
 use super::parse;
-use super::policies::Policies;
+use super::policies::{Closed, Policies};
 use super::reason::{KnownNames, Reason};
 use super::warning::Warning;
 use crate::api::labels::{self, TEAM, TREENAIL_GROUP, WORKLOAD_TYPE};
@@ -44,7 +44,11 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
             (WORKLOAD_TYPE, Some(_)) if policies.is_exempt(&new.name) => {
                 warnings.push(Warning::LabelOnExemptNamespace { object: object() });
             }
-            (WORKLOAD_TYPE, Some(policy)) if policy.closed.is_some() => {
+            (WORKLOAD_TYPE, Some(policy)) if policy.is_deleted => {
+                reasons.push(Reason::TypeBeingDeleted { workload_type: policy.name.clone() });
+            }
+            // One that was made a moment ago has no policy yet, and has it in another moment.
+            (WORKLOAD_TYPE, Some(policy)) if matches!(policy.closed, Some(Closed::Invalid(_))) => {
                 warnings.push(Warning::TypeClosed { object: object(), workload_type: policy.name.clone() });
             }
             (WORKLOAD_TYPE, Some(_)) => {}
@@ -60,6 +64,10 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
                 known: KnownNames::near(unknown, KEYS.into_iter()),
             }),
         }
+    }
+    let of_type = |metadata: &Metadata<'_>| metadata.label(WORKLOAD_TYPE).map(str::to_owned);
+    if let Some(old) = stored.as_ref().and_then(of_type).filter(|old| of_type(&new).as_ref() != Some(old)) {
+        warnings.push(Warning::PodsStay { object: name.clone(), old });
     }
     let mut verdict = Verdict::refuse(name, reasons);
     verdict.warn(warnings);

@@ -4,6 +4,7 @@
 //! change. Where the objects come from is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,12 +24,18 @@ pub struct Settings {
     pub exempt_namespaces: BTreeSet<String>,
     /// The most tolerations that a pod may have.
     pub max_tolerations: usize,
+    /// Names of instance types that exist, as far as is known here; none if nothing is. Others may exist, too.
+    pub instance_types: Arc<BTreeSet<String>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let exempt = ["kube-node-lease", "kube-public", "kube-system", "treenail-system"];
-        Self { exempt_namespaces: exempt.map(str::to_owned).into(), max_tolerations: 64 }
+        Self {
+            exempt_namespaces: exempt.map(str::to_owned).into(),
+            max_tolerations: 64,
+            instance_types: Arc::default(),
+        }
     }
 }
 
@@ -46,6 +53,7 @@ pub struct Inventory {
 #[derive(Debug, Clone)]
 struct TypeObject {
     spec: WorkloadType,
+    is_deleted: bool,
     published: Published,
     envelope: Option<api::Envelope>,
     /// Why the controller says that the spec cannot be carried out.
@@ -62,7 +70,9 @@ impl Inventory {
         let spec = WorkloadType::read(object);
         let published = Published::read(&status);
         let envelope = status.envelope;
-        self.types.insert(spec.name.clone(), TypeObject { spec, published, envelope, refused });
+        let is_deleted = object.metadata.deletion_timestamp.is_some();
+        let read = TypeObject { spec, is_deleted, published, envelope, refused };
+        self.types.insert(read.spec.name.clone(), read);
     }
 
     /// Adds a NodePool.
@@ -113,6 +123,8 @@ pub(super) struct TypePolicy {
     /// The policy before, and until when it is honoured.
     previous: Option<(Policy, Timestamp)>,
     pub(super) closed: Option<Closed>,
+    /// Whether somebody has deleted it: it goes when nothing of it is left.
+    pub(super) is_deleted: bool,
     /// What its pods can ask for at most, as far as that is known.
     pub(super) envelope: Option<Envelope>,
 }
@@ -174,6 +186,19 @@ impl Policies {
         }
     }
 
+    /// What would be known with these objects, too, of which no watch has told yet. Their taints do not count before one has.
+    #[must_use]
+    pub fn knowing(&self, more: Inventory, now: Timestamp) -> Self {
+        let mut policies = self.clone();
+        for (name, object) in more.types {
+            policies.by_type.insert(name.clone(), object.policy(self.by_type.get(&name), None, now));
+            policies.types.insert(name, object.spec);
+        }
+        policies.pools.extend(more.pools);
+        policies.node_classes.extend(more.node_classes);
+        policies
+    }
+
     /// The choices for the whole cluster.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -233,6 +258,7 @@ impl TypeObject {
             current,
             previous,
             closed,
+            is_deleted: self.is_deleted,
             envelope,
         }
     }

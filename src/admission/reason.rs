@@ -151,6 +151,11 @@ pub enum Reason {
         /// Types that do exist.
         known: KnownNames,
     },
+    /// A namespace's label would name a type that somebody has deleted.
+    TypeBeingDeleted {
+        /// The type.
+        workload_type: String,
+    },
     /// A namespace has a label of ours that means nothing.
     UnknownLabelKey {
         /// The key.
@@ -238,6 +243,7 @@ impl Reason {
             Self::TypeLabelChanged { .. } => "TypeLabelChanged",
             Self::NeverSchedulable { .. } => "NeverSchedulable",
             Self::UnknownWorkloadType { .. } => "UnknownWorkloadType",
+            Self::TypeBeingDeleted { .. } => "TypeBeingDeleted",
             Self::UnknownLabelKey { .. } => "UnknownLabelKey",
             Self::InvalidField { .. } => "InvalidField",
             Self::NotSupportedYet { .. } => "NotSupportedYet",

@@ -16,11 +16,16 @@ use super::reason::Reason;
 use super::review::Review;
 use super::warning::Warning;
 use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::requirement::Operator;
 use crate::api::unsupported::{self, Severity, Unsupported};
 use crate::api::{labels, nodepool, workload_type as api};
 use crate::model::node_pool::NodePool;
 use crate::model::problem::Problem;
-use crate::model::workload_type::{FindingKind, Fleet, Pool, WorkloadType, derive, shared_taints};
+use crate::model::requirements::nearest_key;
+use crate::model::taints::{Effect, Taint};
+use crate::model::workload_type::{
+    FindingKind, Fleet, Pool, WorkloadType, derive, is_ownable, shared_taints,
+};
 
 pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -> Verdict {
     let objects = match Objects::<api::WorkloadType>::read(review) {
@@ -40,9 +45,18 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     let mut types = policies.types().clone();
     types.insert(new.name.clone(), new.clone());
     let fleet = Fleet { types: &types, pools: policies.pools(), nodes: &[] };
-    // Problems of the type itself have been told.
-    let findings =
-        derive(&new, &fleet).findings.into_iter().filter(|finding| finding.kind != FindingKind::Invalid);
+    let missing = new.pools.iter().filter(|pool| !pool.is_empty() && !policies.pools().contains_key(*pool));
+    verdict
+        .warn(missing.map(|pool| Warning::PoolMissing { object: objects.name.clone(), pool: pool.clone() }));
+    let findings = derive(&new, &fleet).findings.into_iter().filter(|finding| match finding.kind {
+        // These have been told.
+        FindingKind::Invalid | FindingKind::PoolMissing => false,
+        FindingKind::PoolUnusable
+        | FindingKind::PoolNotReady
+        | FindingKind::PoolNotResolved
+        | FindingKind::PoolOpen
+        | FindingKind::TaintShared => true,
+    });
     verdict.warn(findings.map(Warning::Surroundings));
     verdict
 }
@@ -63,12 +77,60 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
         let class = class.name.clone();
         verdict.warn([Warning::NodeClassMissing { object: objects.name.clone(), class }]);
     }
+    verdict.warn(unknown_types(policies, &objects));
+    verdict.warn(open(policies, &objects));
     let name = objects.new.metadata.name.clone().unwrap_or_default();
     let mut pools = policies.pools().clone();
     pools.insert(name.clone(), Pool::read(&objects.new));
     let fleet = Fleet { types: policies.types(), pools: &pools, nodes: &[] };
     verdict.warn(shared_taints(&name, &fleet).into_iter().map(Warning::Surroundings));
     verdict
+}
+
+/// Instance types, and families of them, that are named and not known. The list that is known here may be behind, so it is no reason to refuse.
+fn unknown_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
+    let known = &*policies.settings().instance_types;
+    let requirements = objects.new.spec.template.spec.requirements.iter().enumerate();
+    let named = requirements.filter(|(_, entry)| entry.operator == Operator::In && !known.is_empty());
+    let unknown = named.flat_map(|(index, entry)| {
+        let families = || known.iter().filter_map(|name| Some(name.split_once('.')?.0));
+        let is_known = move |value: &str| match entry.key.as_str() {
+            labels::INSTANCE_TYPE => known.contains(value),
+            labels::INSTANCE_FAMILY => families().any(|family| family == value),
+            _ => true,
+        };
+        let nearest = move |value: &str| match entry.key.as_str() {
+            labels::INSTANCE_FAMILY => nearest_key(value, families()).map(str::to_owned),
+            _ => nearest_key(value, known.iter().map(String::as_str)).map(str::to_owned),
+        };
+        entry.values.iter().filter(move |value| !is_known(value)).map(move |value| {
+            Warning::UnknownInstanceType {
+                object: objects.name.clone(),
+                path: format!("spec.template.spec.requirements[{index}]"),
+                value: value.clone(),
+                nearest: nearest(value),
+            }
+        })
+    });
+    unknown.collect()
+}
+
+/// A pool that types name and that keeps nobody away: it never did, or its taint is being removed.
+fn open(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>) -> Option<Warning> {
+    let name = objects.new.metadata.name.as_deref().unwrap_or_default();
+    let fence = |object: &nodepool::NodePool| Pool::read(object).taints.into_iter().find(is_ownable);
+    let naming = policies.types().values().filter(|owner| owner.pools.iter().any(|pool| pool == name));
+    let workload_types: Vec<_> = naming.map(|owner| owner.name.clone()).collect();
+    if workload_types.is_empty() || fence(&objects.new).is_some() {
+        return None;
+    }
+    let before = objects.stored.as_ref().and_then(fence);
+    let taint = before.unwrap_or_else(|| Taint {
+        key: "node-type".to_owned(),
+        value: name.to_owned(),
+        effect: Effect::NoSchedule,
+    });
+    Some(Warning::PoolOpen { object: objects.name.clone(), workload_types, taint })
 }
 
 pub(super) fn validate_node_class(review: &Review<'_>) -> Verdict {
@@ -143,8 +205,23 @@ impl<'a, K: DeserializeOwned> Objects<'a, K> {
                 Severity::Weakens => Warning::FieldNotHonoured { object, field: text },
             }
         };
-        unsupported::in_object(kind, &object).into_iter().map(warning).collect()
+        let fields = unsupported::in_object(kind, &object).into_iter();
+        fields.filter(|field| !is_default(kind, &object, &field.path)).map(warning).collect()
     }
+}
+
+/// Whether the field has the value that the API server gives it where nobody writes any: nobody need be told of that.
+fn is_default(kind: unsupported::Kind, object: &Value, path: &str) -> bool {
+    let of_pool = [
+        ("spec.template.spec.expireAfter", "720h"),
+        ("spec.disruption.consolidationPolicy", "WhenEmptyOrUnderutilized"),
+    ];
+    let defaults = match kind {
+        unsupported::Kind::NodePool => &of_pool[..],
+        unsupported::Kind::Ec2NodeClass | unsupported::Kind::WorkloadType => &[],
+    };
+    let value = object.pointer(&format!("/{}", path.replace('.', "/"))).and_then(Value::as_str);
+    defaults.iter().any(|(field, default)| *field == path && value == Some(default))
 }
 
 fn is_same_spec(stored: &str, new: &str) -> bool {

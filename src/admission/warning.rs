@@ -77,6 +77,40 @@ pub enum Warning {
         /// The class.
         class: String,
     },
+    /// A pool that a type names does not exist.
+    PoolMissing {
+        /// The object.
+        object: String,
+        /// The pool.
+        pool: String,
+    },
+    /// A pool that types name has no taint that keeps other pods away.
+    PoolOpen {
+        /// The object.
+        object: String,
+        /// The types.
+        workload_types: Vec<String>,
+        /// A taint that would keep them away: the one that it had, or one that it could have.
+        taint: Taint,
+    },
+    /// A requirement names instance types, or families of them, that this version knows nothing of.
+    UnknownInstanceType {
+        /// The object.
+        object: String,
+        /// The requirement.
+        path: String,
+        /// What it names.
+        value: String,
+        /// What it may mean.
+        nearest: Option<String>,
+    },
+    /// A namespace has another type than before, or none any more.
+    PodsStay {
+        /// The object.
+        object: String,
+        /// The type that it had.
+        old: String,
+    },
     /// A type depends on other objects that are not as they should be.
     Surroundings(Finding),
 }
@@ -129,11 +163,52 @@ impl fmt::Display for Warning {
             }
             Self::NodeClassMissing { object, class } => write!(
                 f,
-                "{}: nothing is launched until EC2NodeClass {} exists",
+                "{}: EC2NodeClass {} does not exist yet; the pool is used as soon as it does",
                 Excerpt(object),
                 Excerpt(class)
             ),
+            Self::PoolMissing { object, pool } => write!(
+                f,
+                "{}: NodePool {} does not exist yet; it is used as soon as it does",
+                Excerpt(object),
+                Excerpt(pool)
+            ),
+            Self::PoolOpen { object, workload_types, taint } => write!(
+                f,
+                "{}: no taint of it keeps other pods away, so it isolates nobody, and {} it; give it {taint} in spec.template.spec.taints",
+                Excerpt(object),
+                Naming(workload_types),
+            ),
+            Self::UnknownInstanceType { object, path, value, nearest } => {
+                write!(f, "{}: {path}: instance type {} is not known", Excerpt(object), Excerpt(value))?;
+                match nearest {
+                    Some(nearest) => write!(f, " (did you mean {nearest}?)"),
+                    None => Ok(()),
+                }?;
+                f.write_str("; nothing is launched by that name, unless EC2 has it")
+            }
+            Self::PodsStay { object, old } => write!(
+                f,
+                "{}: pods that run already keep tolerations and nodes of workload type {} until they are recreated",
+                Excerpt(object),
+                Excerpt(old)
+            ),
             Self::Surroundings(finding) => write!(f, "{}", OneLine(&finding.to_string())),
+        }
+    }
+}
+
+/// `WorkloadType a names`, or `WorkloadTypes a, b and 1 more name`.
+struct Naming<'a>(&'a [String]);
+
+impl fmt::Display for Naming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        let names: Vec<_> = self.0.iter().take(NAMED).map(|name| Excerpt(name).to_string()).collect();
+        match (names.as_slice(), self.0.len().saturating_sub(NAMED)) {
+            ([name], _) => write!(f, "WorkloadType {name} names"),
+            (names, 0) => write!(f, "WorkloadTypes {} name", names.join(", ")),
+            (names, more) => write!(f, "WorkloadTypes {} and {more} more name", names.join(", ")),
         }
     }
 }

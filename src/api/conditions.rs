@@ -94,6 +94,14 @@ pub struct Subject<'a> {
     pub created: Timestamp,
 }
 
+/// Why an object is not ready that somebody has deleted: in one word, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in a condition")]
+pub struct End {
+    pub reason: &'static str,
+    pub message: String,
+}
+
 /// A condition to set; what it does not say is filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -148,6 +156,12 @@ impl Change {
         self.status == ConditionStatus::True
     }
 
+    /// Whether it holds.
+    #[must_use]
+    pub const fn status(&self) -> &ConditionStatus {
+        &self.status
+    }
+
     /// What is said about it.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -170,11 +184,23 @@ impl ConditionTypes {
     /// the root last. Applying the same changes again, at any later moment, gives the same conditions.
     #[must_use]
     pub fn merge(&self, subject: Subject<'_>, changes: &[Change], now: Timestamp) -> Vec<Condition> {
+        self.merge_and_end(subject, changes, None, now)
+    }
+
+    /// The same for an object that comes to its end, if `end` is something: then that is why it is not ready, whatever its dependents say.
+    #[must_use]
+    pub fn merge_and_end(
+        &self,
+        subject: Subject<'_>,
+        changes: &[Change],
+        end: Option<End>,
+        now: Timestamp,
+    ) -> Vec<Condition> {
         let mut conditions = subject.conditions.to_vec();
         for type_ in self.dependents {
             if find(&conditions, type_).is_none() {
-                let message = "object is awaiting reconciliation".to_owned();
-                let change = Change::new(type_, ConditionStatus::Unknown, AWAITING_RECONCILIATION, message);
+                let change =
+                    Change::unknown(type_, AWAITING_RECONCILIATION, "object is awaiting reconciliation");
                 self.apply(&mut conditions, &change, subject, now);
             }
         }
@@ -184,7 +210,10 @@ impl ConditionTypes {
                 self.apply(&mut conditions, change, subject, now);
             }
         }
-        let root = self.root(&conditions, subject.generation);
+        let root = match end {
+            Some(End { reason, message }) => Change::fails(READY, reason, message),
+            None => self.root(&conditions, subject.generation),
+        };
         self.apply(&mut conditions, &root, subject, now);
         conditions.sort_by(|a, b| {
             let key = |c: &Condition| (c.type_ == READY, c.last_transition_time.0);
@@ -232,8 +261,12 @@ impl ConditionTypes {
         if unhealthy.is_empty() {
             return Change::holds(READY);
         }
-        let message =
-            unhealthy.iter().map(|c| format!("{}={}", c.type_, c.status)).collect::<Vec<_>>().join(", ");
+        // This line is what people see first, and often all that they see.
+        let told = |c: &&Condition| match c.message.lines().next() {
+            Some(why) if c.status == ConditionStatus::False => format!("{}={}: {why}", c.type_, c.status),
+            Some(_) | None => format!("{}={}", c.type_, c.status),
+        };
+        let message = unhealthy.iter().map(told).collect::<Vec<_>>().join(", ");
         let fails =
             |c: &&Condition| c.status == ConditionStatus::False && c.observed_generation == Some(generation);
         if unhealthy.iter().any(fails) {

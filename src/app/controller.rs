@@ -94,7 +94,11 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         WorkloadTypeController::new(context.clone(), catalogs.clone(), leases.karpenters.leadership());
     supervisor.spawn(
         "catalogues",
-        catalogs.keep(Arc::<Ec2<Sdk>>::clone(&ec2), caches.node_classes.clone(), leases.leads.subscribe()),
+        catalogs.clone().keep(
+            Arc::<Ec2<Sdk>>::clone(&ec2),
+            caches.node_classes.clone(),
+            leases.leads.subscribe(),
+        ),
     );
     caches.follow(&client, |name, task| supervisor.spawn(name, task));
     supervisor.spawn("workload types", types.run(leases.leads.subscribe()));
@@ -103,6 +107,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         clock: Arc::clone(&clock),
         node_pools: caches.node_pools.clone(),
         node_classes: caches.node_classes.clone(),
+        catalogs,
         node_claims: caches.node_claims.clone(),
         events: events.clone(),
     };

@@ -7,7 +7,10 @@ pub mod controller;
 pub mod supervisor;
 pub mod webhook;
 
+use std::sync::Arc;
+
 use crate::admission::policies::Settings;
+use crate::cloud::ec2::pricing::Prices;
 use crate::cluster::client;
 use crate::config::CommonSettings;
 
@@ -16,6 +19,7 @@ use crate::config::CommonSettings;
 fn admission_settings(common: &CommonSettings) -> Settings {
     let mut admission = Settings::default();
     admission.exempt_namespaces.insert(common.system_namespace.clone());
+    admission.instance_types = Arc::new(Prices::instance_types().map(str::to_owned).collect());
     admission
 }
 

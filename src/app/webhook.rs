@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::admission_settings;
 use super::supervisor::Supervisor;
+use crate::admission::missing::Reference;
 use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
@@ -24,7 +25,7 @@ use crate::config::WebhookSettings;
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Check, Readiness};
-use crate::server::judge::{Labels, NamespaceLookup, PolicyJudge};
+use crate::server::judge::{Labels, Lookups, NamespaceLookup, ObjectLookup, PolicyJudge};
 use crate::server::shutdown::Shutdown;
 use crate::server::{listener, webhook};
 use crate::tls::serving::Serving;
@@ -73,7 +74,8 @@ pub async fn run(settings: WebhookSettings) -> Result<()> {
     let notes = caches.notes(Arc::clone(&keeper));
     let checks = caches.checks(keeper, Arc::clone(&policies));
     let readiness = Readiness::with_notes(checks, notes, shutdown.clone());
-    let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookup(client), clock);
+    let lookups = Lookups { namespace: lookup(client.clone()), object: object_lookup(client) };
+    let judge = PolicyJudge::new(policies, caches.namespaces.clone(), lookups, clock);
     let tls = Arc::new(serving.tls_settings()?);
     let router = webhook::router(Arc::new(judge), shutdown.clone());
     let (delay, within) = (settings.shutdown_delay, settings.shutdown_timeout);
@@ -198,6 +200,36 @@ fn lookup(client: Client) -> NamespaceLookup {
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("no answer within {} s", LOOKUP_WITHIN.as_secs())),
             }
+        }
+        .boxed()
+    })
+}
+
+/// The judge bounds the time.
+fn object_lookup(client: Client) -> ObjectLookup {
+    let types: Api<WorkloadType> = Api::all(client.clone());
+    let pools: Api<NodePool> = Api::all(client.clone());
+    let classes: Api<Ec2NodeClass> = Api::all(client);
+    Box::new(move |reference| {
+        let (types, pools, classes) = (types.clone(), pools.clone(), classes.clone());
+        async move {
+            let mut found = Inventory::default();
+            match &reference {
+                Reference::WorkloadType(name) => types
+                    .get_opt(name)
+                    .await
+                    .map(|object| object.iter().for_each(|object| found.add_workload_type(object))),
+                Reference::NodePool(name) => pools
+                    .get_opt(name)
+                    .await
+                    .map(|object| object.iter().for_each(|object| found.add_node_pool(object))),
+                Reference::NodeClass(name) => classes
+                    .get_opt(name)
+                    .await
+                    .map(|object| object.iter().for_each(|object| found.add_node_class(object))),
+            }
+            .map_err(|error| error.to_string())?;
+            Ok(found)
         }
         .boxed()
     })

@@ -204,7 +204,10 @@ fn whole() -> watcher::Config {
 }
 
 /// A claim as the cache keeps it, if it can be read.
-pub(super) fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
+///
+/// # Errors
+/// The schema let something through that the type cannot hold.
+pub fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
     typed(object).map(known_claim)
 }
 

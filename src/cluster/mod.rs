@@ -5,7 +5,6 @@ pub mod caches;
 pub mod client;
 pub mod events;
 pub mod lease;
-pub mod read;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod write;

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
+use crate::api::nodepool::NodePool;
 use crate::cluster::cache::Cache;
-use crate::model::InstanceType;
+use crate::model::{self, InstanceType};
 use crate::ports::cloud::CloudProvider;
 use crate::scheduling::Catalog;
 
@@ -70,6 +71,19 @@ impl Catalogs {
     #[must_use]
     pub fn of(&self, class: &str) -> Option<ClassTypes> {
         self.0.borrow().get(class).cloned()
+    }
+
+    /// Why no instance type meets the requirements of the pool, be there capacity or not; nothing where one does, or where that is not
+    /// known of its class as it is now.
+    #[must_use]
+    pub fn no_type(&self, pool: &NodePool, class: Option<&Ec2NodeClass>) -> Option<String> {
+        let reference = &pool.spec.template.spec.node_class_ref;
+        let Some(ClassTypes::Known(known)) = self.of(&reference.name).filter(|_| reference.is_ec2()) else {
+            return None;
+        };
+        let is_of_now = class?.metadata.generation.unwrap_or_default() == known.generation;
+        let pool = model::NodePool::from_api(pool).ok().filter(|_| is_of_now)?;
+        known.catalog.unmet(&pool.requirements).map(|unmet| unmet.to_string())
     }
 
     /// Changes whenever what is known does.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::live;
 use super::retries::Retries;
-use crate::api::conditions::{Change, Subject};
+use crate::api::conditions::{Change, Condition, End, Subject};
 use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
 use crate::api::labels::EC2NODECLASS_FINALIZER;
 use crate::api::unsupported::{self, Severity};
@@ -21,6 +21,7 @@ use crate::cluster::caches::KnownClaim;
 use crate::cluster::events::Events;
 use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::class_finalizer::{ClassStep, step};
+use crate::model::Event;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{ClassObstacle, CloudProvider, ClusterFacts, Resolution, ResolvedClass};
 
@@ -98,7 +99,9 @@ impl NodeClassController {
             let carried_out = match step(&class, &its) {
                 ClassStep::Rest => Ok(()),
                 ClassStep::Wait(event) => {
+                    let wanted = ending(&class, &event, self.clock.now());
                     self.events.send(event);
+                    self.put(&class, &wanted).await;
                     Ok(())
                 }
                 ClassStep::Hold => self.set_held(&class, true).await,
@@ -155,17 +158,20 @@ impl NodeClassController {
     }
 
     async fn write(&self, class: &Ec2NodeClass) {
-        let name = class.name_any();
         if class.metadata.deletion_timestamp.is_some() {
             // Resolving it may make again what is being removed.
             return;
         }
         let resolved = self.cloud.resolve_class(class, &self.cluster).await;
-        let wanted = status(class, resolved, self.clock.now());
-        if class.status.as_ref() == Some(&wanted) {
+        self.put(class, &status(class, resolved, self.clock.now())).await;
+    }
+
+    async fn put(&self, class: &Ec2NodeClass, wanted: &Ec2NodeClassStatus) {
+        if class.status.as_ref() == Some(wanted) {
             return;
         }
-        if let Err(error) = apply_status::<Ec2NodeClass>(&self.client, &name, &wanted).await {
+        let name = class.name_any();
+        if let Err(error) = apply_status::<Ec2NodeClass>(&self.client, &name, wanted).await {
             tracing::warn!(node_class = name, %error, "the status could not be written; it is tried again");
         }
     }
@@ -175,6 +181,23 @@ impl NodeClassController {
 fn is_of_class(claim: &DynamicObject, class: &str) -> bool {
     let text = |path| claim.data.pointer(path).and_then(|text| text.as_str());
     text("/spec/nodeClassRef/name") == Some(class) && text("/spec/nodeClassRef/kind") == Some("EC2NodeClass")
+}
+
+/// The status of a class that was deleted and waits, as the event says: what was found stays, and it is not ready any more.
+fn ending(class: &Ec2NodeClass, event: &Event, now: Timestamp) -> Ec2NodeClassStatus {
+    let mut status = class.status.clone().unwrap_or_default();
+    let end = End { reason: "Terminating", message: format!("it is being deleted: {}", event.message) };
+    status.conditions =
+        api::CONDITIONS.merge_and_end(subject(class, &status.conditions, now), &[], Some(end), now);
+    status
+}
+
+fn subject<'c>(class: &Ec2NodeClass, conditions: &'c [Condition], now: Timestamp) -> Subject<'c> {
+    Subject {
+        conditions,
+        generation: class.metadata.generation.unwrap_or_default(),
+        created: class.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
+    }
 }
 
 /// The status that the class should have.
@@ -188,13 +211,8 @@ fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timestamp) -> Ec2N
         take(api::AMIS_READY, resolved.amis, &mut status.amis),
         take(api::INSTANCE_PROFILE_READY, some(resolved.instance_profile), &mut status.instance_profile),
     ];
-    let subject = Subject {
-        conditions: &status.conditions,
-        generation: class.metadata.generation.unwrap_or_default(),
-        created: class.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
-    };
     let changes: Vec<_> = changes.into_iter().flatten().collect();
-    status.conditions = api::CONDITIONS.merge(subject, &changes, now);
+    status.conditions = api::CONDITIONS.merge(subject(class, &status.conditions, now), &changes, now);
     status
 }
 

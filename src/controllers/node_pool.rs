@@ -8,6 +8,7 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::catalogs::Catalogs;
 use super::retries::Retries;
 use super::unhealthy::{self, Bad};
 use crate::api::conditions::ConditionStatus;
@@ -18,7 +19,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::caches::KnownClaim;
 use crate::cluster::events::Events;
 use crate::cluster::write::apply_status;
-use crate::lifecycle::pool_status::status;
+use crate::lifecycle::pool_status::{Surroundings, status};
 use crate::model::event::Regarding;
 use crate::ports::clock::Clock;
 
@@ -44,6 +45,8 @@ pub struct NodePoolController {
     pub node_pools: Cache<NodePool>,
     /// The classes that they name.
     pub node_classes: Cache<Ec2NodeClass>,
+    /// The instance types of these.
+    pub catalogs: Catalogs,
     /// The claims that were made from them.
     pub node_claims: Cache<KnownClaim>,
     /// Tells people.
@@ -55,6 +58,7 @@ impl NodePoolController {
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let mut changes =
             [self.node_pools.changes(), self.node_classes.changes(), self.node_claims.changes()];
+        let mut catalogs = self.catalogs.changes();
         let mut retries = Retries::default();
         loop {
             let is_synced =
@@ -62,6 +66,7 @@ impl NodePoolController {
             for change in &mut changes {
                 change.mark_unchanged();
             }
+            catalogs.mark_unchanged();
             if is_synced && *leads.borrow_and_update() {
                 self.write_all(&mut retries).await;
             } else {
@@ -74,6 +79,7 @@ impl NodePoolController {
                 _ = pools.changed() => {}
                 _ = classes.changed() => {}
                 _ = claims.changed() => {}
+                _ = catalogs.changed() => {}
                 _ = leads.changed() => {}
                 () = retries.due() => {}
             }
@@ -95,7 +101,10 @@ impl NodePoolController {
             let name = pool.name_any();
             let class = self.node_classes.get("", &pool.spec.template.spec.node_class_ref.name);
             let claims = claims_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let wanted = status(&pool, class.as_deref(), claims, self.clock.now());
+            let class = class.as_deref();
+            let no_type = self.catalogs.no_type(&pool, class);
+            let surroundings = Surroundings { class, no_type: no_type.as_deref(), claims };
+            let wanted = status(&pool, &surroundings, self.clock.now());
             if pool.status.as_ref() == Some(&wanted) || !retries.may_write(&name, Instant::now()) {
                 continue;
             }

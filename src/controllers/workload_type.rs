@@ -19,12 +19,14 @@ use super::retries::Retries;
 use super::unhealthy::{self, Bad};
 use crate::api::conditions::ConditionStatus;
 use crate::api::labels;
+use crate::api::nodepool::NodePool;
 use crate::api::workload_type::{
     ISOLATED, POOLS_READY, TAINT_SHARED, VALIDATION_SUCCEEDED, WorkloadType as ApiWorkloadType,
     WorkloadTypeStatus,
 };
 use crate::cluster::lease::Leadership;
 use crate::cluster::write::{apply_status, within};
+use crate::lifecycle::pool_status::readiness;
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, EnvelopeState, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
@@ -90,6 +92,7 @@ impl WorkloadTypeController {
         let mut changes = [
             caches.workload_types.changes(),
             caches.node_pools.changes(),
+            caches.node_classes.changes(),
             caches.node_claims.changes(),
             caches.namespaces.changes(),
             caches.daemons.changes(),
@@ -102,6 +105,7 @@ impl WorkloadTypeController {
         loop {
             let is_synced = caches.workload_types.is_synced()
                 && caches.node_pools.is_synced()
+                && caches.node_classes.is_synced()
                 && caches.node_claims.is_synced()
                 && caches.nodes.is_synced()
                 && caches.namespaces.is_synced();
@@ -136,7 +140,7 @@ impl WorkloadTypeController {
         let types: BTreeMap<_, _> =
             objects.iter().map(|object| (object.name_any(), WorkloadType::read(object))).collect();
         let pools: BTreeMap<_, _> =
-            caches.node_pools.all().iter().map(|object| (object.name_any(), Pool::read(object))).collect();
+            caches.node_pools.all().iter().map(|object| (object.name_any(), self.pool(object))).collect();
         let nodes = self.launched_nodes(&types);
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
@@ -199,6 +203,13 @@ impl WorkloadTypeController {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
             other => other.map(|_| ()),
         }
+    }
+
+    fn pool(&self, object: &NodePool) -> Pool {
+        let class = &object.spec.template.spec.node_class_ref.name;
+        let class = self.context.caches.node_classes.get("", class);
+        let no_type = self.catalogs.no_type(object, class.as_deref());
+        Pool { readiness: readiness(object, class.as_deref(), no_type.as_deref()), ..Pool::read(object) }
     }
 
     /// Every node that was launched, by its claim, or by its Node where that has none.

@@ -13,25 +13,33 @@ use crate::api::unsupported::{self, Severity};
 use crate::model::ResourceList;
 use crate::model::node_pool;
 use crate::model::quantity::Quantity;
+use crate::model::workload_type::Readiness;
 
 /// Resources that are always told, as zero where there is nothing.
 const ALWAYS_TOLD: [&str; 5] = ["cpu", "ephemeral-storage", "memory", "nodes", "pods"];
 
-/// The status that the pool should have. `class` is the one that it names, `claims` are its own.
+/// What a pool's status is made from, beside the pool itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The class that it names.
+    pub class: Option<&'a Ec2NodeClass>,
+    /// Why no instance type of the class meets its requirements, be there capacity or not; nothing where one does, or that is not known.
+    pub no_type: Option<&'a str>,
+    /// Its claims.
+    pub claims: &'a [&'a NodeClaim],
+}
+
+/// The status that the pool should have.
 #[must_use]
-pub fn status(
-    pool: &NodePool,
-    class: Option<&Ec2NodeClass>,
-    claims: &[&NodeClaim],
-    now: Timestamp,
-) -> NodePoolStatus {
+pub fn status(pool: &NodePool, surroundings: &Surroundings<'_>, now: Timestamp) -> NodePoolStatus {
+    let Surroundings { class, no_type, claims } = *surroundings;
     let before = pool.status.clone().unwrap_or_default();
     let subject = Subject {
         conditions: &before.conditions,
         generation: pool.metadata.generation.unwrap_or_default(),
         created: pool.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
     };
-    let changes = [validation(pool), class_readiness(pool, class)];
+    let changes = [validation(pool, no_type), class_readiness(pool, class)];
     NodePoolStatus {
         conditions: api::CONDITIONS.merge(subject, &changes, now),
         resources: resources(claims),
@@ -40,15 +48,42 @@ pub fn status(
     }
 }
 
-fn validation(pool: &NodePool) -> Change {
-    match node_pool::NodePool::from_api(pool) {
-        Ok(_) => {
+/// Whether nodes can be launched from a pool that is right in itself, for the types that name it.
+#[must_use]
+pub fn readiness(pool: &NodePool, class: Option<&Ec2NodeClass>, no_type: Option<&str>) -> Readiness {
+    if !pool.spec.template.spec.node_class_ref.is_ec2() {
+        // A class of another group is a problem of the pool itself.
+        return Readiness::Ready;
+    }
+    if pool.metadata.deletion_timestamp.is_some() {
+        return Readiness::NotReady("is being deleted; name another in spec.pools".to_owned());
+    }
+    let of_class = class_readiness(pool, class);
+    match of_class.status() {
+        ConditionStatus::True => no_type.map_or(Readiness::Ready, |why| Readiness::NotReady(unmet(why))),
+        ConditionStatus::False => Readiness::NotReady(of_class.message().to_owned()),
+        ConditionStatus::Unknown | ConditionStatus::Other(_) => {
+            Readiness::Unknown(of_class.message().to_owned())
+        }
+    }
+}
+
+fn unmet(why: &str) -> String {
+    format!("spec.template.spec.requirements: {why}; correct the requirements, or allow more")
+}
+
+fn validation(pool: &NodePool, no_type: Option<&str>) -> Change {
+    match (node_pool::NodePool::from_api(pool), no_type) {
+        (Ok(_), Some(why)) => {
+            Change::fails(api::VALIDATION_SUCCEEDED, "NoCompatibleInstanceTypes", unmet(why))
+        }
+        (Ok(_), None) => {
             let weaker =
                 unsupported::node_pool(pool).into_iter().filter(|field| field.severity == Severity::Weakens);
             let weaker: Vec<_> = weaker.map(|field| field.to_string()).collect();
             Change::holds(api::VALIDATION_SUCCEEDED).with_message(weaker.join("; "))
         }
-        Err(problems) => {
+        (Err(problems), _) => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Change::fails(api::VALIDATION_SUCCEEDED, "NodePoolValidationFailed", problems.join("; "))
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::Resource;
 use serde_json::{Value, json};
 
-use crate::api::conditions::Change;
+use crate::api::conditions::{Change, End};
 use crate::api::labels;
 use crate::api::workload_type as api;
 use crate::model::workload_type::WorkloadType;
@@ -78,6 +78,16 @@ impl Remains {
         let message =
             format!("its rules stay in force while it is in use; to let it go, {}", waits.join(" and "));
         Change::holds(api::DELETION_BLOCKED).with_reason("InUse").with_message(message)
+    }
+
+    /// Why the type is not ready.
+    #[must_use]
+    pub fn end(&self) -> End {
+        let message = match self.condition().message() {
+            "" => "it is being deleted".to_owned(),
+            waits => format!("it is being deleted: {waits}"),
+        };
+        End { reason: "Deleting", message }
     }
 }
 

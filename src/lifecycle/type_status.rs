@@ -126,7 +126,7 @@ pub fn status(
     let namespaces = counts.namespaces.get(&workload_type.name).map_or(0, BTreeSet::len);
     let status = WorkloadTypeStatus {
         observed_generation: Some(workload_type.generation),
-        conditions: api::CONDITIONS.merge(subject, &changes, now),
+        conditions: api::CONDITIONS.merge_and_end(subject, &changes, remains.map(Remains::end), now),
         namespaces: Some(i64::try_from(namespaces).unwrap_or(i64::MAX)),
         nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
         pools: workload_type
@@ -177,6 +177,9 @@ fn conditions(derivation: &Derivation) -> Vec<Change> {
         let mut findings = derivation.findings.iter().filter(|finding| finding.kind.condition() == condition);
         match findings.next() {
             None => Change::holds(condition),
+            Some(first) if first.kind == FindingKind::PoolNotResolved => {
+                Change::unknown(condition, first.kind.reason(), messages(first, findings))
+            }
             Some(first) => Change::fails(condition, first.kind.reason(), messages(first, findings)),
         }
     });
@@ -195,10 +198,8 @@ fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -
 
 fn pool_status(pool: &str, findings: &[Finding], left_to: Option<&str>) -> PoolStatus {
     let object = format!("NodePool {pool}");
-    let unusable = |finding: &&Finding| {
-        matches!(finding.kind, FindingKind::PoolMissing | FindingKind::PoolUnusable)
-            && finding.object == object
-    };
+    let unusable =
+        |finding: &&Finding| finding.kind.condition() == api::POOLS_READY && finding.object == object;
     let problems: Vec<_> = findings.iter().filter(unusable).map(|finding| finding.problem.clone()).collect();
     PoolStatus {
         name: pool.to_owned(),

@@ -12,6 +12,7 @@ use super::{
     min_values::MinValuesShortfall,
     node_pool::LimitExceeded,
     pod::{MalformedPod, NotProvisionable, UnsupportedConstraint, UnusableTerm},
+    quantity::Quantity,
     requirement::Requirement,
     requirements::{Incompatibility, Requirements},
     resources::{ResourceList, Shortage},
@@ -268,6 +269,9 @@ impl Reason {
                 })
             }
             Self::HostPortTaken { port } => write!(f, "{port} is taken on the node by another pod"),
+            Self::NoInstanceType { requirements } if requirements.is_empty() => {
+                f.write_str("there is no instance type")
+            }
             Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
             Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Quote(why)),
@@ -322,9 +326,7 @@ impl Reason {
             }
             Self::RequirementContradiction { .. } => f.write_str("remove all but one of them"),
             Self::NodeAffinityUnusable { .. } => f.write_str("correct one of them, or remove the affinity"),
-            Self::ResourcesDoNotFit { .. } => {
-                f.write_str("request less, or let the NodePool use larger instance types")
-            }
+            Self::ResourcesDoNotFit { shortages, .. } => write_advice_on_size(f, shortages),
             Self::HostPortTaken { .. } => f.write_str("use another host port, or none"),
             Self::NoOffering => f.write_str(
                 "allow more instance types, zones or capacity types, or wait until there is capacity",
@@ -333,13 +335,15 @@ impl Reason {
                 f.write_str("ask for a combination that exists, or let the NodePool allow more")
             }
             Self::LimitReached { .. } => f.write_str("raise the limit, or wait until nodes are gone"),
-            Self::PoolNotReady { .. } => f.write_str("see the conditions of the NodePool and its node class"),
+            Self::PoolNotReady { .. } => {
+                f.write_str("as soon as that is corrected, nodes are launched from it")
+            }
             Self::PoolMissing => f.write_str("create it, or take it out of the workload type"),
             Self::NoPool { workload_type: Some(_) } => f.write_str("add a pool to the workload type"),
             Self::NoPool { workload_type: None } => f.write_str(
                 "label the namespace with a workload type, or create a NodePool that no type uses",
             ),
-            Self::WorkloadTypeClosed { .. } => f.write_str("correct the WorkloadType; see its conditions"),
+            Self::WorkloadTypeClosed { .. } => f.write_str("correct the WorkloadType"),
             Self::WorkloadTypeNotAllowed { .. } => {
                 f.write_str("label the namespace with the type, or create the pod without the label")
             }
@@ -379,6 +383,18 @@ impl fmt::Display for Reason {
         f.write_str("; ")?;
         self.write_advice(f)
     }
+}
+
+/// Larger machines have more of everything but of what only some have.
+fn write_advice_on_size(f: &mut fmt::Formatter<'_>, shortages: &[Shortage]) -> fmt::Result {
+    let is_lacking =
+        |shortage: &&Shortage| shortage.available <= Quantity::default() && shortage.resource.contains('/');
+    let lacking: Vec<_> = shortages.iter().filter(is_lacking).collect();
+    if lacking.is_empty() {
+        return f.write_str("request less, or let the NodePool use larger instance types");
+    }
+    f.write_str("do not request it, or let the NodePool use instance types that have ")?;
+    write_list(f, " and ", &lacking, |f, shortage| write!(f, "{}", Excerpt(&shortage.resource)))
 }
 
 /// Whether less is missing: fewer resources, or of the same number a smaller part of what is requested.

@@ -368,7 +368,9 @@ impl fmt::Display for Requirement {
         if matches!(self.operator(), Operator::In | Operator::NotIn) {
             f.write_str(" [")?;
             for (i, value) in self.values.iter().take(VALUES_SHOWN).enumerate() {
-                write!(f, "{}{}", if i == 0 { "" } else { ", " }, Excerpt(value))?;
+                f.write_str(if i == 0 { "" } else { ", " })?;
+                // An empty value is a value.
+                if value.is_empty() { f.write_str("\"\"") } else { write!(f, "{}", Excerpt(value)) }?;
             }
             match self.values.len().saturating_sub(VALUES_SHOWN) {
                 0 => f.write_str("]")?,

@@ -141,6 +141,20 @@ pub struct Pool {
     pub taints: Vec<Taint>,
     /// Why nothing can be launched from it.
     pub problems: Vec<Problem>,
+    /// Whether what it depends on is ready, as far as whoever read it knows.
+    pub readiness: Readiness,
+}
+
+/// Whether nodes can be launched from a pool that is right in itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Readiness {
+    /// As far as is known.
+    #[default]
+    Ready,
+    /// No: what is wrong with what it depends on, and what to do.
+    NotReady(String),
+    /// That is not known yet, and why.
+    Unknown(String),
 }
 
 impl Pool {
@@ -151,7 +165,8 @@ impl Pool {
             let effect = Effect::from_name(taint.effect.as_str())?;
             Some(Taint { key: taint.key.clone(), value: taint.value.clone(), effect })
         });
-        Self { taints: taints.collect(), problems: NodePool::from_api(object).err().unwrap_or_default() }
+        let problems = NodePool::from_api(object).err().unwrap_or_default();
+        Self { taints: taints.collect(), problems, readiness: Readiness::Ready }
     }
 
     /// The taints that types which name the pool own.

@@ -15,6 +15,10 @@ use crate::model::{
     requirements::Requirements,
 };
 
+mod unmet;
+
+pub use unmet::Unmet;
+
 #[cfg(test)]
 mod tests;
 

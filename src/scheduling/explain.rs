@@ -95,12 +95,20 @@ impl Obstacles<'_> {
             .find(|requirement| self.table.rows.and(&catalog.rows_meeting(requirement)).is_empty());
         let of_pool = &self.table.pool.node_pool.requirements;
         match conflict {
-            _ if self.table.rows.is_empty() => Reason::NoInstanceType { requirements: of_pool.clone() },
+            _ if self.table.rows.is_empty() => self.no_type(of_pool),
             Some(requirement) => Reason::RequirementConflict {
                 incoming: requirement.clone(),
                 existing: catalog.values(requirement.key(), &self.table.rows),
             },
-            None => Reason::NoInstanceType { requirements: of_pool.and(wanted) },
+            None => self.no_type(&of_pool.and(wanted)),
+        }
+    }
+
+    /// No type meets these requirements together; those that are not in the way are left out.
+    fn no_type(&self, requirements: &Requirements) -> Reason {
+        let unmet = self.table.pool.catalog.unmet(requirements);
+        Reason::NoInstanceType {
+            requirements: unmet.map_or_else(|| requirements.clone(), |unmet| unmet.requirements),
         }
     }
 

@@ -25,7 +25,7 @@ mod tests;
 mod verify;
 mod worth;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Unmet};
 pub use claims::MOST_INSTANCE_TYPES;
 pub use envelope::envelope;
 pub use plan::{InstanceOption, Nomination, Plan, PlannedClaim, PoolReason, Unschedulable};

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hyper::body::Bytes;
+use tokio::sync::Semaphore;
 
 use super::review::Answer;
 use super::webhook::{Judge, JudgeError, Judgement, Route};
 use crate::admission::decide::{Endpoint, Question, Verdict, decide};
-use crate::admission::policies::Policies;
+use crate::admission::missing::{Reference, missing};
+use crate::admission::policies::{Inventory, Policies};
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
 use crate::api::labels;
@@ -26,24 +29,69 @@ pub type Labels = BTreeMap<String, String>;
 pub type NamespaceLookup =
     Box<dyn Fn(String) -> BoxFuture<'static, Result<Option<Labels>, String>> + Send + Sync>;
 
+/// Asks the API server itself for an object: nothing is in the inventory if there is none, an error's text if it could not say.
+pub type ObjectLookup = Box<dyn Fn(Reference) -> BoxFuture<'static, Result<Inventory, String>> + Send + Sync>;
+
+/// So long the API server has to answer for what an object names, the wait for others included; the webhook's own deadline is three seconds.
+const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
+/// So many objects are asked for at a time, and for one review: people can name any number that are not there.
+const OBJECTS_AT_ONCE: usize = 4;
+
+/// How what the caches miss is looked up.
+pub struct Lookups {
+    /// Labels of namespaces.
+    pub namespace: NamespaceLookup,
+    /// Types, pools and classes.
+    pub object: ObjectLookup,
+}
+
 /// Decides by the current policies.
 pub struct PolicyJudge {
     policies: Arc<ArcSwapOption<Policies>>,
     namespaces: Cache<Labels>,
-    lookup: NamespaceLookup,
+    lookups: Lookups,
+    objects_at_once: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
 impl PolicyJudge {
-    /// A judge that reads `policies` and `namespaces` at each decision, and asks `lookup` for a namespace that it misses.
+    /// A judge that reads `policies` and `namespaces` at each decision, and looks up what it misses there.
     #[must_use]
     pub fn new(
         policies: Arc<ArcSwapOption<Policies>>,
         namespaces: Cache<Labels>,
-        lookup: NamespaceLookup,
+        lookups: Lookups,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { policies, namespaces, lookup, clock }
+        Self { policies, namespaces, lookups, objects_at_once: Semaphore::new(OBJECTS_AT_ONCE), clock }
+    }
+
+    /// The policies with what the object names and they miss: one `kubectl apply` makes both, faster than the watch tells of the first.
+    /// Whatever goes wrong here, it stays unknown: a namespace is refused, others are told.
+    async fn with_what_is_named(&self, policies: Arc<Policies>, review: &Review<'_>) -> Arc<Policies> {
+        let mut named = missing(&policies, review);
+        named.retain(|reference| is_object_name(reference.name()));
+        named.truncate(OBJECTS_AT_ONCE);
+        if named.is_empty() {
+            return policies;
+        }
+        let ask = async |reference: Reference| {
+            let _turn = self.objects_at_once.acquire().await.map_err(|closed| closed.to_string())?;
+            (self.lookups.object)(reference).await
+        };
+        let asked = futures::future::try_join_all(named.into_iter().map(ask));
+        let asked = tokio::time::timeout(OBJECTS_WITHIN, asked).await;
+        match asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())) {
+            Ok(found) => {
+                let now = self.clock.now();
+                Arc::new(found.into_iter().fold((*policies).clone(), |known, more| known.knowing(more, now)))
+            }
+            Err(error) => {
+                let (kind, name) = (review.kind.noun(), &review.name);
+                tracing::warn!(kind, name = %Excerpt(name), error, "what it names could not be looked up and counts as missing");
+                policies
+            }
+        }
     }
 
     /// What is known of a namespace. The cache may be behind: a pod follows its namespace by milliseconds, faster than the watch does,
@@ -57,7 +105,7 @@ impl PolicyJudge {
         if let Some(labels) = self.namespaces.get("", namespace).filter(|labels| is_as_told(labels)) {
             return Ok(Some(labels));
         }
-        let found = (self.lookup)(namespace.to_owned()).await.map_err(|error| {
+        let found = (self.lookups.namespace)(namespace.to_owned()).await.map_err(|error| {
             JudgeError::Lookup(format!("namespace {namespace} could not be looked up: {error}; try again"))
         })?;
         if found.as_ref().is_some_and(|labels| !is_as_told(labels)) {
@@ -76,6 +124,10 @@ impl PolicyJudge {
         let policies =
             policies.ok_or_else(|| JudgeError::NotReady("the policies are not made yet".to_owned()))?;
         let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
+        let policies = match endpoint {
+            Endpoint::Validate => self.with_what_is_named(policies, &review).await,
+            Endpoint::Mutate => policies,
+        };
         let labels = match review.kind {
             Kind::Pod | Kind::Template(_) => self.labels(&review.namespace, route.is_typed).await?,
             // Their `namespace` is their own name, or nothing; no label of a namespace counts.
@@ -97,6 +149,11 @@ impl Judge for PolicyJudge {
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(route, &body).await }.boxed()
     }
+}
+
+/// Whether the text can be the name of a type, pool or class (RFC 1123): labels with dots between them.
+fn is_object_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
 /// Whether the text can be the name of a namespace (RFC 1123).

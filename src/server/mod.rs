@@ -2,10 +2,10 @@
 //!
 //! Nothing here decides about a review: [`judge`] asks [`crate::admission`].
 
+pub mod connections;
 pub mod health;
 pub mod judge;
 pub mod listener;
-pub mod peers;
 pub mod review;
 pub mod shutdown;
 pub mod webhook;

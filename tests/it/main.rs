@@ -18,6 +18,7 @@ mod legitimate;
 mod manifests;
 mod node_claim;
 mod provisioning;
+mod readiness;
 mod rotation;
 mod support;
 mod type_deletion;

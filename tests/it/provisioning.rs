@@ -365,7 +365,7 @@ fn pods_that_waited_for_a_fence_to_be_there_do_not_get_behind_it() {
             .await
             .unwrap();
 
-        let example = std::fs::read_to_string("manifests/examples/application.yaml").unwrap();
+        let example = std::fs::read_to_string("manifests/examples/2-application.yaml").unwrap();
         let secret = example.replace("application", "secret");
         let outcome = apply(lab, &User::administrator(), &secret).await;
         assert!(outcome.success, "{}", outcome.stderr);

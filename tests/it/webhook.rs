@@ -11,7 +11,7 @@ use treenail_lab::balancer::readiness;
 
 use crate::support::cluster::{administrator, apply, eventually, namespace, node_of_type, soon};
 use crate::support::tell;
-use crate::support::world::World;
+use crate::support::world::{World, on_treenail};
 
 /// A cluster of its own for a test that disturbs it.
 fn on_own_cluster(test: impl AsyncFnOnce(World)) {
@@ -303,6 +303,48 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
                     .any(|toleration| toleration.value.as_deref() == Some("application"))
             );
             assert_eq!(spec.node_name, None, "there is no node of the type");
+        }
+    });
+}
+
+/// The webhook's watch is a few milliseconds behind what one `kubectl apply` makes in a row.
+#[test]
+fn a_type_and_namespaces_of_it_can_be_applied_together() {
+    on_treenail(async |world| {
+        let lab = &world.lab;
+        let namespace = |name: &str, workload_type: &str| {
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": name, "labels": { "treenail.dev/workload-type": workload_type },
+            } })
+        };
+        for round in 0..5 {
+            let name = format!("together-{round}");
+            let items = json!([
+                {
+                    "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": name },
+                    "spec": { "pools": [{ "name": "application" }] },
+                },
+                namespace(&name, &name),
+            ]);
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+            let outcome = apply(lab, &User::administrator(), &list.to_string()).await;
+            assert!(outcome.success, "round {round}: {}", outcome.stderr);
+            assert!(!outcome.stderr.contains("is closed"), "{}", outcome.stderr);
+        }
+        let unknown =
+            apply(lab, &User::administrator(), &namespace("astray", "togetherr-1").to_string()).await;
+        assert!(!unknown.success);
+        let expected =
+            "there is no such workload type; use one that exists (did you mean together-1? there are:";
+        assert!(unknown.stderr.contains(expected), "{}", unknown.stderr);
+        // They share a pool with `application`, which is alone again for the other tests.
+        let kubectl = lab.kubectl(&User::administrator()).unwrap();
+        for round in 0..5 {
+            let name = format!("together-{round}");
+            let outcome = kubectl.run(&["delete", "namespace", &name, "--wait=false"]).await.unwrap();
+            assert!(outcome.success, "{}", outcome.stderr);
+            let outcome = kubectl.run(&["delete", "workloadtype", &name, "--wait=false"]).await.unwrap();
+            assert!(outcome.success, "{}", outcome.stderr);
         }
     });
 }

@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::admission::testing::{Call, World, inventory, node_pool, show, workload_type};
+use crate::admission::testing::{Call, NOW, World, inventory, node_pool, show, workload_type};
 
 fn namespace(name: &str, labels: Value) -> Call {
     Call::create("Namespace", name, json!({ "metadata": { "name": name, "labels": labels } }))
@@ -105,4 +105,33 @@ fn a_type_that_is_closed_may_be_named_and_is_told() {
         admitted
         Warning: namespace new: workload type application is closed: pods will be refused until it is corrected"#]].assert_eq(&show(&verdict));
     assert_eq!(world.outcome(&Call::pod("shop", json!({}))), "TypeClosed");
+}
+
+#[test]
+fn a_type_that_is_being_deleted_is_given_to_no_further_namespace() {
+    let mut object = workload_type("application", "p");
+    object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW));
+    let world = World::of(inventory(&[node_pool("p", "a=b:NoSchedule")], &[object]));
+    let call = namespace("new", json!({ "treenail.dev/workload-type": "application" }));
+    expect![[r#"TypeBeingDeleted: namespace new: metadata.labels[treenail.dev/workload-type] is "application", and that workload type is being deleted; use another type, or wait until it is gone and create it again: kubectl get workloadtype application"#]].assert_eq(&show(&world.validate(&call)));
+    // Those that are of it stay, and what else is theirs can be changed.
+    assert_eq!(world.outcome(&call.update("/metadata/labels/a", json!("b"))), "admitted");
+}
+
+#[test]
+fn whoever_changes_or_removes_the_type_is_told_what_becomes_of_pods_that_run() {
+    let call = namespace("shop", json!({ "treenail.dev/workload-type": "application" }));
+    let pointer = "/metadata/labels/treenail.dev~1workload-type";
+    check(
+        &call.clone().update(pointer, json!("monitoring")),
+        &expect![[r#"
+        admitted
+        Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
+    );
+    check(
+        &call.update(pointer, Value::Null),
+        &expect![[r#"
+        admitted
+        Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
+    );
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{KnownNames, LISTED, Reason, model};
 use crate::model::taints::{Toleration, TolerationOperator};
-use crate::model::text::Excerpt;
+use crate::model::text::{Excerpt, Quote};
 
 const TYPE_LABEL: &str = crate::api::labels::WORKLOAD_TYPE;
 
@@ -20,7 +20,7 @@ impl Reason {
                 Excerpt(workload_type)
             ),
             Self::TypeClosed { workload_type, problem: Some(problem) } => {
-                write!(f, "workload type {} is closed: {}", Excerpt(workload_type), Excerpt(problem))
+                write!(f, "workload type {} is closed: {}", Excerpt(workload_type), Quote(problem))
             }
             Self::TypeClosed { workload_type, problem: None } => write!(
                 f,
@@ -105,6 +105,11 @@ impl Reason {
                 "metadata.labels[{TYPE_LABEL}] is \"{}\", and there is no such workload type",
                 Excerpt(workload_type)
             ),
+            Self::TypeBeingDeleted { workload_type } => write!(
+                f,
+                "metadata.labels[{TYPE_LABEL}] is \"{}\", and that workload type is being deleted",
+                Excerpt(workload_type)
+            ),
             Self::UnknownLabelKey { key, .. } => {
                 write!(f, "metadata.labels[{}] is a label that means nothing", Excerpt(key))
             }
@@ -163,6 +168,11 @@ impl Reason {
             Self::UnknownWorkloadType { known, .. } | Self::UnknownLabelKey { known, .. } => {
                 write!(f, "use one that exists{known}")
             }
+            Self::TypeBeingDeleted { workload_type } => write!(
+                f,
+                "use another type, or wait until it is gone and create it again: kubectl get workloadtype {}",
+                Excerpt(workload_type)
+            ),
             Self::InvalidField { .. } => Ok(()),
             Self::NotSupportedYet { .. } => f.write_str("remove it"),
         }

@@ -1,7 +1,8 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::admission::testing::{Call, World, inventory, node_pool, show, workload_type};
+use crate::admission::policies::{Policies, Settings};
+use crate::admission::testing::{Call, NOW, World, inventory, node_pool, show, workload_type};
 
 fn check(call: &Call, expected: &Expect) {
     expected.assert_eq(&show(&World::new().validate(call)));
@@ -50,8 +51,8 @@ fn what_a_type_depends_on_is_a_warning() {
     check(
         &of_type("batch", json!({ "pools": [{ "name": "batch" }, { "name": "monitoring" }] })),
         &expect![[r#"
-        admitted
-        Warning: NodePool batch: does not exist; create it, or take it out of spec.pools"#]],
+            admitted
+            Warning: workloadtype batch: NodePool batch does not exist yet; it is used as soon as it does"#]],
     );
     let open = World::of(inventory(&[node_pool("open", "")], &[]));
     let verdict = open.validate(&of_type("batch", json!({ "pools": [{ "name": "open" }] })));
@@ -67,8 +68,8 @@ fn a_pool_is_refused_for_what_no_schema_can_say() {
     check(
         &pool("p", "").with("/spec/template/spec/taints", taints),
         &expect![[r#"
-        InvalidField: nodepool p: spec.template.spec.taints[1]: has the key and effect of another taint, a:NoSchedule; a node can carry one of them
-        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+            InvalidField: nodepool p: spec.template.spec.taints[1]: has the key and effect of another taint, a:NoSchedule; a node can carry one of them
+            Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
     let requirements = json!([
         { "key": "karpenter.k8s.aws/instance-cpu", "operator": "Gt", "values": ["8"] },
@@ -77,8 +78,8 @@ fn a_pool_is_refused_for_what_no_schema_can_say() {
     check(
         &pool("p", "").with("/spec/template/spec/requirements", requirements),
         &expect![[r#"
-        InvalidField: nodepool p: spec.template.spec.requirements: on karpenter.k8s.aws/instance-cpu contradict each other, so that no node can meet them; remove all but one
-        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+            InvalidField: nodepool p: spec.template.spec.requirements: on karpenter.k8s.aws/instance-cpu contradict each other, so that no node can meet them; remove all but one
+            Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
 }
 
@@ -87,27 +88,27 @@ fn what_a_pool_depends_on_and_what_is_not_honoured_yet_are_warnings() {
     check(
         &pool("p", "a=b:NoSchedule")
             .with("/spec/replicas", json!(1))
-            .with("/spec/template/spec/expireAfter", json!("720h")),
+            .with("/spec/template/spec/expireAfter", json!("24h")),
         &expect![[r#"
-        admitted
-        Warning: nodepool p: nothing is launched: spec.replicas: not supported yet: pools with a fixed number of nodes
-        Warning: nodepool p: spec.template.spec.expireAfter: not supported yet: nodes are not replaced when they reach an age, as with Never
-        Warning: nodepool p: nothing is launched until EC2NodeClass default exists"#]],
+            admitted
+            Warning: nodepool p: nothing is launched: spec.replicas: not supported yet: pools with a fixed number of nodes
+            Warning: nodepool p: spec.template.spec.expireAfter: not supported yet: nodes are not replaced when they reach an age, as with Never
+            Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
     // The pool of one type gets the taint of another's.
     check(
         &pool("application", "node-type=monitoring:NoSchedule"),
         &expect![[r#"
-        admitted
-        Warning: nodepool application: nothing is launched until EC2NodeClass default exists
-        Warning: NodePool application: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
+            admitted
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: NodePool application: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
     );
     check(
         &pool("stranger", "node-type=monitoring:NoSchedule"),
         &expect![[r#"
-        admitted
-        Warning: nodepool stranger: nothing is launched until EC2NodeClass default exists
-        Warning: NodePool stranger: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
+            admitted
+            Warning: nodepool stranger: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: NodePool stranger: has the taint node-type=monitoring:NoSchedule, as NodePool monitoring has, and no type uses both; give each pool a taint of its own, or name both in one type"#]],
     );
     // As long as no type uses one of them, pools may have the same taints.
     let unused = World::of(inventory(&[node_pool("a", "x=y:NoSchedule")], &[]));
@@ -156,16 +157,16 @@ fn an_object_is_not_wedged_by_what_was_wrong_before() {
     check(
         &old.clone().update("/spec/limits", json!({ "cpu": "10" })),
         &expect![[r#"
-        admitted
-        Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
-        Warning: nodepool application: nothing is launched until EC2NodeClass default exists"#]],
+            admitted
+            Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
     check(
         &old.update("/spec/limits", json!({ "cpu": "ten" })),
         &expect![[r#"
-        InvalidField: nodepool application: spec.limits: resource cpu: quantity "ten" does not start with a number; write it like 500m, 1.5 or 2Gi
-        Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
-        Warning: nodepool application: nothing is launched until EC2NodeClass default exists"#]],
+            InvalidField: nodepool application: spec.limits: resource cpu: quantity "ten" does not start with a number; write it like 500m, 1.5 or 2Gi
+            Warning: nodepool application: nothing is launched: spec.weight: is negative; use 1 to 100, or leave it out
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
 
     let mut object = workload_type("application", "application");
@@ -212,4 +213,67 @@ fn metadata_of_a_type_that_cannot_be_read_can_be_changed_and_its_spec_only_for_t
     check(&stored.clone().update("/spec", mended), &expect!["admitted"]);
     let verdict = World::new().validate(&stored.update("/spec/agents", json!(8)));
     assert!(!verdict.is_allowed());
+}
+
+#[test]
+fn defaults_that_nobody_wrote_are_no_warning() {
+    let defaults = pool("p", "a=b:NoSchedule")
+        .with("/spec/template/spec/expireAfter", json!("720h"))
+        .with("/spec/disruption/consolidationPolicy", json!("WhenEmptyOrUnderutilized"));
+    check(
+        &defaults,
+        &expect![[r#"
+        admitted
+        Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
+    );
+}
+
+#[test]
+fn a_pool_of_a_type_that_keeps_nobody_away_is_told() {
+    check(
+        &pool("application", ""),
+        &expect![[r#"
+            admitted
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints"#]],
+    );
+    check(
+        &pool("application", "nvidia.com/gpu:NoSchedule"),
+        &expect![[r#"
+            admitted
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints"#]],
+    );
+    let fenced = pool("application", "team=red:NoExecute");
+    check(
+        &fenced.clone().update("/spec/template/spec/taints", json!([])),
+        &expect![[r#"
+            admitted
+            Warning: nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it team=red:NoExecute in spec.template.spec.taints"#]],
+    );
+    // Without a type there is nobody to isolate.
+    assert_eq!(World::new().validate(&pool("of-no-type", "")).warnings.len(), 1);
+}
+
+#[test]
+fn an_instance_type_that_is_not_known_is_named_with_the_nearest_one() {
+    let known = ["c7i.large", "c7i.xlarge", "m5a.large"].map(str::to_owned);
+    let settings = Settings { instance_types: std::sync::Arc::new(known.into()), ..Settings::default() };
+    let mut world = World::new();
+    world.policies = Policies::new(settings).next(inventory(&[], &[]), NOW);
+    let entry = |key: &str, operator: &str, values: &[&str]| json!({ "key": key, "operator": operator, "values": values });
+    let requirements = json!([
+        entry("node.kubernetes.io/instance-type", "In", &["c7i.xlarge", "c7i.xlargee", "quantum.huge"]),
+        entry("karpenter.k8s.aws/instance-family", "In", &["c7i", "m5"]),
+        entry("node.kubernetes.io/instance-type", "NotIn", &["old.one"]),
+        entry("kubernetes.io/arch", "In", &["amd64"]),
+    ]);
+    let call = pool("p", "a=b:NoSchedule").with("/spec/template/spec/requirements", requirements);
+    expect![[r#"
+        admitted
+        Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        Warning: nodepool p: spec.template.spec.requirements[0]: instance type c7i.xlargee is not known (did you mean c7i.xlarge?); nothing is launched by that name, unless EC2 has it
+        Warning: nodepool p: spec.template.spec.requirements[0]: instance type quantum.huge is not known; nothing is launched by that name, unless EC2 has it
+        Warning: nodepool p: spec.template.spec.requirements[1]: instance type m5 is not known (did you mean m5a?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.validate(&call)));
 }

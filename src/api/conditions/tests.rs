@@ -107,7 +107,7 @@ fn the_root_follows_its_dependents_and_no_free_condition() {
             Launched=True/Launched@200 g1
             Drifted=False/NotDrifted@300 g1 same as its pool
             Registered=False/Gone@400 g1 no such node
-            Ready=False/UnhealthyDependents@400 g1 Registered=False
+            Ready=False/UnhealthyDependents@400 g1 Registered=False: no such node
         "#]],
     );
 }

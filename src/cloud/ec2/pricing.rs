@@ -34,6 +34,11 @@ impl Prices {
         self.on_demand.get(instance_type).copied()
     }
 
+    /// The names of all types whose price is known: there are others, newer ones and such as are sold in other regions only.
+    pub fn instance_types() -> impl Iterator<Item = &'static str> {
+        table(TABLE).map(|(name, _)| name)
+    }
+
     /// What whoever reads these prices should know.
     #[must_use]
     pub fn notice(&self) -> Option<&str> {

@@ -33,7 +33,10 @@ pub(super) async fn subnets(
     found.sort_by(|a, b| (-i64::from(a.free_addresses), &a.id).cmp(&(-i64::from(b.free_addresses), &b.id)));
     let subnets =
         found.into_iter().map(|facts| Subnet { id: facts.id, zone: facts.zone, zone_id: facts.zone_id });
-    found_or(subnets.collect(), "SubnetsNotFound", "no subnet matches spec.subnetSelectorTerms")
+    let terms =
+        spec.subnet_selector_terms.iter().map(|term| named(term.id.as_deref(), None, term.tags.as_ref()));
+    let message = format!("no subnet matches spec.subnetSelectorTerms ({})", listed(terms));
+    found_or(subnets.collect(), "SubnetsNotFound", &message)
 }
 
 /// Security groups, by id.
@@ -50,11 +53,10 @@ pub(super) async fn security_groups(
         }
     }
     let groups = found.into_iter().map(|(id, name)| SecurityGroup { id, name });
-    found_or(
-        groups.collect(),
-        "SecurityGroupsNotFound",
-        "no security group matches spec.securityGroupSelectorTerms",
-    )
+    let terms = spec.security_group_selector_terms.iter();
+    let terms = terms.map(|term| named(term.id.as_deref(), term.name.as_deref(), term.tags.as_ref()));
+    let message = format!("no security group matches spec.securityGroupSelectorTerms ({})", listed(terms));
+    found_or(groups.collect(), "SecurityGroupsNotFound", &message)
 }
 
 /// Images, the newest first.
@@ -107,6 +109,29 @@ fn found_or<T>(found: Vec<T>, reason: &'static str, message: &str) -> Resolution
     } else {
         Resolution::Found(found)
     }
+}
+
+/// What a term asks for; an id wins over a name, and a name over tags.
+fn named(id: Option<&str>, name: Option<&str>, tags: Option<&BTreeMap<String, String>>) -> String {
+    match (id, name) {
+        (Some(id), _) => format!("id {id}"),
+        (None, Some(name)) => format!("name {name}"),
+        (None, None) => {
+            let tags = tags.into_iter().flatten().map(|(key, value)| format!("{key}={value}"));
+            format!("tags {}", tags.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+/// The first terms.
+fn listed(terms: impl ExactSizeIterator<Item = String>) -> String {
+    const LISTED: usize = 3;
+    let more = terms.len().saturating_sub(LISTED);
+    let mut shown: Vec<_> = terms.take(LISTED).collect();
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    shown.join("; ")
 }
 
 /// One call for all ids, and one for each term of tags. An id wins over tags beside it, as in Karpenter.

@@ -70,6 +70,26 @@ fn what_would_make_every_launch_fail_closes_the_class() {
 }
 
 #[test]
+fn a_class_that_is_being_deleted_is_not_ready_and_names_the_claims_that_hold_it() {
+    let mut class = class(json!({}));
+    class.status = Some(status(&class, resolved(), now()));
+    class.metadata.generation = Some(3);
+    class.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+    class.metadata.finalizers = Some(vec![EC2NODECLASS_FINALIZER.to_owned()]);
+    let ClassStep::Wait(event) = step(&class, &["a", "b"]) else { panic!("it goes before its claims") };
+    let found = ending(&class, &event, now());
+    assert_eq!(found.subnets.len(), 1, "claims that are left may need it");
+    let ready = find(&found.conditions, "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Terminating"));
+    assert_eq!(
+        ready.message,
+        "it is being deleted: it goes once no NodeClaim uses it: a, b; delete those, or their NodePools"
+    );
+    class.status = Some(found.clone());
+    assert_eq!(ending(&class, &event, now()), found);
+}
+
+#[test]
 fn a_field_that_is_not_honoured_is_named_and_closes_the_class() {
     let found = status(&class(json!({ "userData": "#!/bin/sh" })), resolved(), now());
     let condition = find(&found.conditions, api::VALIDATION_SUCCEEDED).unwrap();

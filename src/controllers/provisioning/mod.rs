@@ -41,8 +41,8 @@ use told::Told;
 use unseen::Unseen;
 
 use super::catalogs::Catalogs;
-use super::{Context, one_term};
-use crate::cluster::read::list_claims;
+use super::{Context, live, one_term};
+use crate::cluster::caches;
 use crate::model::pod::PodKey;
 use crate::ports::cloud::CloudProvider;
 
@@ -239,8 +239,9 @@ impl Provisioner {
         // What is created from now on may or may not be listed.
         let now = self.context.clock.now();
         let claims = &self.context.caches.node_claims;
-        match list_claims(&self.context.client).await {
+        match live::node_claims(&self.context.client).await {
             Ok(listed) => {
+                let listed = listed.into_iter().filter_map(|claim| caches::claim(claim).ok());
                 self.unseen.answered(listed, |name| claims.get("", name).is_some(), now);
                 true
             }

@@ -63,7 +63,7 @@ pub fn no_compatible_instance_types(pool: &str, uid: &str) -> Event {
         regarding: Regarding::NodePool { name: pool.to_owned(), uid: uid.to_owned() },
         severity: Severity::Warning,
         reason: "NoCompatibleInstanceTypes",
-        message: "no instance type that meets spec.template.spec.requirements can be bought now; allow more instance types, zones or \
+        message: "no instance type that meets spec.template.spec.requirements is on offer; correct them, or allow more instance types, zones or \
                   capacity types"
             .to_owned(),
         same_if: String::new(),

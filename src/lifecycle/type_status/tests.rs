@@ -4,7 +4,7 @@ use super::*;
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::nodepool::NodePool;
 use crate::model::testing::nodes::{at, fresh_node, labels_of, registered_node, taint};
-use crate::model::workload_type::Pool;
+use crate::model::workload_type::{Pool, Readiness};
 
 fn workload_type(name: &str, spec: Value, status: Value) -> api::WorkloadType {
     serde_json::from_value(json!({
@@ -71,6 +71,7 @@ fn taints_of(status: &WorkloadTypeStatus) -> Vec<String> {
 fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
     let of = |spec: Value| workload_type("a", spec, json!(null));
     let fine = || ("p", pool(&["t=a:NoSchedule"]));
+    let with = |readiness| Pool { readiness, ..fine().1 };
     let cases = [
         (json!({ "pools": [{ "name": "p" }] }), vec![fine()], &["TaintShared False NotShared"][..]),
         (
@@ -79,6 +80,24 @@ fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
             &[
                 "PoolsReady False NodePoolNotFound",
                 "Ready False UnhealthyDependents",
+                "TaintShared False NotShared",
+            ],
+        ),
+        (
+            json!({ "pools": [{ "name": "p" }] }),
+            vec![("p", with(Readiness::NotReady("EC2NodeClass default: no subnet".to_owned())))],
+            &[
+                "PoolsReady False NodePoolNotReady",
+                "Ready False UnhealthyDependents",
+                "TaintShared False NotShared",
+            ],
+        ),
+        (
+            json!({ "pools": [{ "name": "p" }] }),
+            vec![("p", with(Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned())))],
+            &[
+                "PoolsReady Unknown NodePoolNotResolved",
+                "Ready Unknown ReconcilingDependents",
                 "TaintShared False NotShared",
             ],
         ),
@@ -169,6 +188,12 @@ fn a_type_that_is_being_deleted_is_published_on_and_says_what_it_waits_for() {
     let status = status_of(&object, &[("p", pool(&["t=a:NoSchedule"]))], &[], Some(&remains));
     assert_eq!(taints_of(&status), ["t=a:NoSchedule"]);
     assert!(shown(&status).contains(&"DeletionBlocked True InUse".to_owned()), "{:?}", shown(&status));
+    let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Deleting"));
+    assert_eq!(
+        ready.message,
+        "it is being deleted: its rules stay in force while it is in use; to let it go, remove the label treenail.dev/workload-type from namespaces shop"
+    );
     assert_eq!(
         status_of(&object, &[], &[], None)
             .conditions
@@ -195,7 +220,7 @@ fn envelope(generation: i64) -> api::Envelope {
 /// The status with these pools, nodes (by their pool, with a price) and counts.
 fn decided(before: Value, pools: &[&str], counts: &Counts, envelope: &EnvelopeState) -> WorkloadTypeStatus {
     let taints = vec!["node-type=application:NoSchedule".parse().unwrap()];
-    let pool = |name: &&str| ((*name).to_owned(), Pool { taints: taints.clone(), problems: Vec::new() });
+    let pool = |name: &&str| ((*name).to_owned(), Pool { taints: taints.clone(), ..Pool::default() });
     let object = object(before);
     let types = [("application".to_owned(), WorkloadType::read(&object))].into();
     let pools = pools.iter().map(pool).collect();
@@ -225,6 +250,10 @@ fn a_pool_that_is_missing_is_named_and_the_rest_stands() {
     let status = decided(json!({}), &["large"], &Counts::default(), &EnvelopeState::Unknown);
     let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
     assert_eq!(ready.status, ConditionStatus::False);
+    assert_eq!(
+        ready.message,
+        "PoolsReady=False: NodePool small: does not exist; create it, or take it out of spec.pools"
+    );
     let [large, small] = status.pools.as_slice() else { panic!("{:?}", status.pools) };
     assert!(large.ready && !small.ready && small.message.contains("does not exist"), "{}", small.message);
     assert_eq!(status.tolerations.len(), 1);

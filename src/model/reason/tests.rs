@@ -140,13 +140,13 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         LimitReached
           spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
         PoolNotReady
-          no node of the pool may be launched: EC2NodeClass default is not ready; see the conditions of the NodePool and its node class
+          no node of the pool may be launched: EC2NodeClass default is not ready; as soon as that is corrected, nodes are launched from it
         PoolMissing
           spec.pools: there is no such NodePool; create it, or take it out of the workload type
         NoPool
           the workload type application has no pool, or does not exist; add a pool to the workload type
         WorkloadTypeClosed
-          the workload type application is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType; see its conditions
+          the workload type application is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType
         WorkloadTypeNotAllowed
           metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type application; label the namespace with the type, or create the pod without the label
         NeverBound
@@ -195,6 +195,34 @@ fn a_pod_that_is_not_to_be_provisioned_for_is_told_what_it_waits_for() {
         no node is launched for this pod: it mirrors a static pod of its node; it runs on nodes that are there
         no node is launched for this pod: the scheduler has not found it unschedulable; wait for the scheduler named in spec.schedulerName, and see that it is running
     "#]].assert_eq(&shown.concat());
+}
+
+#[test]
+fn what_no_machine_has_is_not_had_by_larger_ones() {
+    let short = |resource: &str, available: i64| Shortage {
+        resource: resource.to_owned(),
+        requested: Quantity::from_units(2),
+        available: Quantity::from_units(available),
+    };
+    let of = |shortages| Reason::ResourcesDoNotFit { closest: "m5.large".to_owned(), shortages };
+    check(
+        of(vec![short("nvidia.com/gpu", 0), short("cpu", 1)]),
+        &expect![
+            "spec.containers[*].resources.requests: 2 nvidia.com/gpu, 2 cpu requested, and m5.large, which comes closest, leaves 0 nvidia.com/gpu, 1 cpu; do not request it, or let the NodePool use instance types that have nvidia.com/gpu"
+        ],
+    );
+    check(
+        of(vec![short("nvidia.com/gpu", 1)]),
+        &expect![
+            "spec.containers[*].resources.requests: 2 nvidia.com/gpu requested, and m5.large, which comes closest, leaves 1 nvidia.com/gpu; request less, or let the NodePool use larger instance types"
+        ],
+    );
+    check(
+        Reason::NoInstanceType { requirements: Requirements::new() },
+        &expect![
+            "spec.template.spec.requirements: there is no instance type; ask for a combination that exists, or let the NodePool allow more"
+        ],
+    );
 }
 
 #[test]

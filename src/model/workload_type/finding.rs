@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Fleet, Pool, WorkloadType};
+use super::{Fleet, Pool, Readiness, WorkloadType};
 use crate::api::workload_type as api;
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
@@ -17,6 +17,10 @@ pub enum FindingKind {
     PoolMissing,
     /// Nothing can be launched from a pool that it names.
     PoolUnusable,
+    /// What a pool that it names depends on is not ready.
+    PoolNotReady,
+    /// Whether a pool that it names is ready is not known yet.
+    PoolNotResolved,
     /// A pool that it names lets everybody's pods in.
     PoolOpen,
     /// A taint of it is on a pool that no type shares with it.
@@ -29,7 +33,9 @@ impl FindingKind {
     pub const fn condition(self) -> &'static str {
         match self {
             Self::Invalid => api::VALIDATION_SUCCEEDED,
-            Self::PoolMissing | Self::PoolUnusable => api::POOLS_READY,
+            Self::PoolMissing | Self::PoolUnusable | Self::PoolNotReady | Self::PoolNotResolved => {
+                api::POOLS_READY
+            }
             Self::PoolOpen => api::ISOLATED,
             Self::TaintShared => api::TAINT_SHARED,
         }
@@ -42,6 +48,8 @@ impl FindingKind {
             Self::Invalid => "Invalid",
             Self::PoolMissing => "NodePoolNotFound",
             Self::PoolUnusable => "NodePoolUnusable",
+            Self::PoolNotReady => "NodePoolNotReady",
+            Self::PoolNotResolved => "NodePoolNotResolved",
             Self::PoolOpen => "NodePoolOpen",
             Self::TaintShared => "TaintShared",
         }
@@ -110,6 +118,22 @@ fn pool_findings(name: &str, pool: &Pool, fleet: &Fleet<'_>) -> Vec<Finding> {
             fix: "until then nothing is launched from it".to_owned(),
         })
         .collect();
+    let not_ready = |kind, why: &String| Finding {
+        kind,
+        object: object(name),
+        problem: why.clone(),
+        fix: "until then nothing is launched from it".to_owned(),
+    };
+    match &pool.readiness {
+        // What is wrong with the pool itself comes first.
+        Readiness::NotReady(why) if pool.problems.is_empty() => {
+            findings.push(not_ready(FindingKind::PoolNotReady, why));
+        }
+        Readiness::Unknown(why) if pool.problems.is_empty() => {
+            findings.push(not_ready(FindingKind::PoolNotResolved, why));
+        }
+        Readiness::NotReady(_) | Readiness::Unknown(_) | Readiness::Ready => {}
+    }
     if pool.ownable().next().is_none() {
         findings.push(Finding {
             kind: FindingKind::PoolOpen,

@@ -28,7 +28,7 @@ fn world(text: &str) -> World {
             recorded.entry(taint.parse().unwrap()).or_default().insert(pool.to_owned());
         } else {
             let (name, rest) = line.split_once(':').unwrap();
-            world.pools.insert(name.to_owned(), Pool { taints: taints(rest), problems: Vec::new() });
+            world.pools.insert(name.to_owned(), Pool { taints: taints(rest), ..Pool::default() });
         }
     }
     world
@@ -176,6 +176,91 @@ fn a_pool_that_cannot_be_launched_from_keeps_its_taints_and_says_why() {
     assert_eq!(
         shown,
         ["NodePool p: spec.replicas: is not supported yet; until then nothing is launched from it"]
+    );
+}
+
+/// Every kind, in the order of the enum. The match makes sure that a new one is walked.
+fn kind_after(kind: Option<FindingKind>) -> Option<FindingKind> {
+    Some(match kind {
+        None => FindingKind::Invalid,
+        Some(FindingKind::Invalid) => FindingKind::PoolMissing,
+        Some(FindingKind::PoolMissing) => FindingKind::PoolUnusable,
+        Some(FindingKind::PoolUnusable) => FindingKind::PoolNotReady,
+        Some(FindingKind::PoolNotReady) => FindingKind::PoolNotResolved,
+        Some(FindingKind::PoolNotResolved) => FindingKind::PoolOpen,
+        Some(FindingKind::PoolOpen) => FindingKind::TaintShared,
+        Some(FindingKind::TaintShared) => return None,
+    })
+}
+
+#[test]
+fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
+    let mut world = world(
+        "
+        unusable: node-type=a:NoSchedule
+        unready: node-type=b:NoSchedule
+        unresolved: node-type=c:NoSchedule
+        open:
+        shared: node-type=d:NoSchedule
+        stranger: node-type=d:NoSchedule
+        type < missing unusable unready unresolved open shared",
+    );
+    let pool =
+        |world: &mut World, name: &str, change: fn(&mut Pool)| change(world.pools.get_mut(name).unwrap());
+    pool(&mut world, "unusable", |pool| {
+        pool.problems.push(Problem::new("spec.weight", "is negative; use 1 to 100"));
+    });
+    pool(&mut world, "unready", |pool| {
+        pool.readiness = Readiness::NotReady("EC2NodeClass default does not exist; create it".to_owned());
+    });
+    pool(&mut world, "unresolved", |pool| {
+        pool.readiness = Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned());
+    });
+    let problem = Problem::new("spec.agents", "is not supported yet (agents of a type); remove it");
+    world.types.get_mut("type").unwrap().problems.push(problem);
+    let findings = world.derive("type").findings;
+    let kinds: Vec<_> = std::iter::successors(kind_after(None), |kind| kind_after(Some(*kind))).collect();
+    assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), kinds);
+    let shown = findings
+        .iter()
+        .map(|found| format!("{} {}\n  {found}\n", found.kind.condition(), found.kind.reason()));
+    expect![[r#"
+        ValidationSucceeded Invalid
+          WorkloadType type: spec.agents: is not supported yet (agents of a type); remove it; until then the type is closed
+        PoolsReady NodePoolNotFound
+          NodePool missing: does not exist; create it, or take it out of spec.pools
+        PoolsReady NodePoolUnusable
+          NodePool unusable: spec.weight: is negative; use 1 to 100; until then nothing is launched from it
+        PoolsReady NodePoolNotReady
+          NodePool unready: EC2NodeClass default does not exist; create it; until then nothing is launched from it
+        PoolsReady NodePoolNotResolved
+          NodePool unresolved: EC2NodeClass default is not resolved yet; until then nothing is launched from it
+        Isolated NodePoolOpen
+          NodePool open: has no taint that keeps other pods away; add one like node-type=open:NoSchedule to its spec.template.spec.taints
+        TaintShared TaintShared
+          NodePool shared: has the taint node-type=d:NoSchedule, as NodePool stranger has, and no type uses both; give each pool a taint of its own, or name both in one type
+    "#]].assert_eq(&shown.collect::<String>());
+}
+
+#[test]
+fn what_a_pool_depends_on_is_told_unless_the_pool_itself_is_wrong() {
+    let mut world = world("p: node-type=a:NoSchedule\ntype < p");
+    let why = "EC2NodeClass default does not exist; create it";
+    world.pools.get_mut("p").unwrap().readiness = Readiness::NotReady(why.to_owned());
+    let shown = |world: &World| {
+        let findings = world.derive("type").findings;
+        findings.iter().map(|found| format!("{}: {found}", found.kind.reason())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(&world),
+        [format!("NodePoolNotReady: NodePool p: {why}; until then nothing is launched from it")]
+    );
+    world.pools.get_mut("p").unwrap().problems.push(Problem::new("spec.replicas", "is not supported yet"));
+    assert_eq!(
+        shown(&world),
+        [
+            "NodePoolUnusable: NodePool p: spec.replicas: is not supported yet; until then nothing is launched from it"
+        ]
     );
 }
 

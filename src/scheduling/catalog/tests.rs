@@ -98,3 +98,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_requirements_that_are_in_the_way_are_unmet_and_a_typo_is_noticed() {
+    let catalog = catalog(TYPES);
+    let told = |wanted: &str| catalog.unmet(&requirements(wanted)).map(|unmet| unmet.to_string());
+    assert_eq!(told("size In small, karpenter.sh/capacity-type In spot"), None);
+    assert_eq!(
+        told("size In medium, topology.kubernetes.io/zone In c"),
+        None,
+        "whether it is available or not"
+    );
+    assert_eq!(told("team In a"), None, "a label that no type mentions");
+    let typo = "no instance type has karpenter.sh/capacity-type In [on-deman] (did you mean on-demand?)";
+    let wanted = "os In linux, karpenter.sh/capacity-type In on-deman, topology.kubernetes.io/zone In a";
+    assert_eq!(told(wanted).as_deref(), Some(typo));
+    let together =
+        "no instance type has karpenter.sh/capacity-type In [spot] and topology.kubernetes.io/zone In [b]";
+    let wanted =
+        "os In linux, team In a, karpenter.sh/capacity-type In spot, topology.kubernetes.io/zone In b";
+    assert_eq!(told(wanted).as_deref(), Some(together));
+    let nothing = Catalog::new(Vec::new()).unmet(&requirements("size In small")).unwrap().to_string();
+    assert_eq!(nothing, "there is no instance type");
+}

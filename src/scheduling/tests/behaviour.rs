@@ -512,7 +512,7 @@ fn pools_that_are_missing_or_not_ready_are_named() {
             claim of pool well: c7i.large at $0.08925/h or 5 others, 1 pod, requests 1 cpu, 1 pods
             no node for pod default/a
               pool gone: spec.pools: there is no such NodePool; create it, or take it out of the workload type
-              pool sick: no node of the pool may be launched: EC2NodeClass default is not ready; see the conditions of the NodePool and its node class
+              pool sick: no node of the pool may be launched: EC2NodeClass default is not ready; as soon as that is corrected, nodes are launched from it
               pool well: pool sick comes first, and may be of use again soon; wait, or lower its fallbackAfter
             no node for pod default/c
               the workload type empty has no pool, or does not exist; add a pool to the workload type
@@ -608,7 +608,7 @@ fn what_is_too_large_is_told_how_much_the_closest_type_leaves() {
             no node for pod default/cpu
               pool general: spec.containers[*].resources.requests: 100 cpu requested, and c7i.24xlarge, which comes closest, leaves 95490m cpu; request less, or let the NodePool use larger instance types
             no node for pod default/gpu
-              pool general: spec.containers[*].resources.requests: 1 nvidia.com/gpu requested, and c7i.24xlarge, which comes closest, leaves 0 nvidia.com/gpu; request less, or let the NodePool use larger instance types
+              pool general: spec.containers[*].resources.requests: 1 nvidia.com/gpu requested, and c7i.24xlarge, which comes closest, leaves 0 nvidia.com/gpu; do not request it, or let the NodePool use instance types that have nvidia.com/gpu
             no node for pod default/memory
               pool general: spec.containers[*].resources.requests: 200Gi memory requested, and c7i.24xlarge, which comes closest, leaves 172376Mi memory; request less, or let the NodePool use larger instance types
             price $0.00/h

@@ -53,7 +53,7 @@ fn the_plan_that_is_changed_here_is_right() {
         node n: 1 pod
         no node for pod default/c
           pool other: spec.tolerations: the taint other:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
-          pool sick: no node of the pool may be launched: because; see the conditions of the NodePool and its node class
+          pool sick: no node of the pool may be launched: because; as soon as that is corrected, nodes are launched from it
           pool general: spec.tolerations: the taint team=a:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
         no node for pod default/d
           spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or make it a preference if it can be one
@@ -117,11 +117,11 @@ fn claims_are_of_pools_that_their_pods_may_use() {
     check(
         |plan| plan.claims[0].pool = "owned".into(),
         &expect![[r#"
-        claim 0 of pool owned: default/a may not use the pool
-        claim 0 of pool owned: its taints are not those of the pool
-        claim 0 of pool owned: it does not keep to the pool's requirement karpenter.sh/nodepool In [owned]
-        claim 0 of pool owned: it does not keep to the pool's requirement workload-type.node-restriction.kubernetes.io/owner In []
-    "#]],
+            claim 0 of pool owned: default/a may not use the pool
+            claim 0 of pool owned: its taints are not those of the pool
+            claim 0 of pool owned: it does not keep to the pool's requirement karpenter.sh/nodepool In [owned]
+            claim 0 of pool owned: it does not keep to the pool's requirement workload-type.node-restriction.kubernetes.io/owner In [""]
+        "#]],
     );
 }
 

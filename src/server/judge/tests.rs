@@ -43,8 +43,12 @@ async fn judge_by(
             async move { found }.boxed()
         })
     };
+    let lookups = Lookups {
+        namespace: lookup,
+        object: Box::new(|_| unreachable!("a pod names nothing that is looked up")),
+    };
     let policies = Arc::new(ArcSwapOption::from(policies.map(Arc::new)));
-    let judge = Arc::new(PolicyJudge::new(policies, namespaces, lookup, Arc::new(WallClock)));
+    let judge = Arc::new(PolicyJudge::new(policies, namespaces, lookups, Arc::new(WallClock)));
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -138,4 +142,93 @@ async fn a_pod_that_came_by_a_typed_path_is_never_taken_for_a_typeless_one() {
     );
     // A cache that agrees is enough.
     assert!(matches!(judged(knows("shop", &[TYPE]), Err("down"), true).await, (Ok(_), 0)));
+}
+
+/// The answer to the creation of the object, if the API server says this about what it names, or never answers.
+async fn created(
+    (group, kind): (&str, &str),
+    object: serde_json::Value,
+    found: Option<Result<Inventory, String>>,
+) -> (String, Vec<Reference>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    let lookups = Lookups {
+        namespace: Box::new(|_| unreachable!("these are judged by themselves")),
+        object: Box::new(move |reference| {
+            notes.lock().unwrap().push(reference);
+            let found = found.clone();
+            async move {
+                match found {
+                    Some(found) => found,
+                    None => std::future::pending().await,
+                }
+            }
+            .boxed()
+        }),
+    };
+    let policies = Arc::new(ArcSwapOption::from(Some(Arc::new(no_types()))));
+    let judge = PolicyJudge::new(policies, Cache::new("Namespace"), lookups, Arc::new(WallClock));
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u", "operation": "CREATE", "namespace": "", "name": "shop",
+            "kind": { "group": group, "version": "v1", "kind": kind },
+            "userInfo": { "username": "alice" }, "object": object,
+        },
+    });
+    let route = Route { endpoint: Endpoint::Validate, is_typed: false };
+    let judged = Arc::new(judge).judge(route, Bytes::from(review.to_string())).await.unwrap().answer;
+    let answer = judged.refusal.unwrap_or_else(|| format!("admitted {}", judged.warnings.join("; ")));
+    let asked = asked.lock().unwrap().clone();
+    (answer.trim().to_owned(), asked)
+}
+
+fn of_type(name: &str) -> serde_json::Value {
+    json!({ "metadata": { "name": "shop", "labels": { "treenail.dev/workload-type": name } } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_that_the_cache_does_not_know_yet_is_looked_up_for_a_namespace() {
+    const UNKNOWN: &str = "UnknownWorkloadType: namespace shop: metadata.labels[treenail.dev/workload-type] is \"application\", and there is no such workload type; use one that exists (there are none)";
+    let inventory = |metadata| {
+        let object = json!({ "metadata": metadata, "spec": { "pools": [{ "name": "a" }] } });
+        let mut inventory = Inventory::default();
+        inventory.add_workload_type(&serde_json::from_value(object).unwrap());
+        inventory
+    };
+    let made = inventory(json!({ "name": "application" }));
+    let deleted = inventory(json!({ "name": "application", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
+    let labelled = async |found| created(("", "Namespace"), of_type("application"), found).await.0;
+    assert_eq!(labelled(Some(Ok(made.clone()))).await, "admitted");
+    assert!(labelled(Some(Ok(deleted))).await.starts_with("TypeBeingDeleted: "));
+    assert_eq!(labelled(Some(Ok(Inventory::default()))).await, UNKNOWN);
+    assert_eq!(labelled(Some(Err("connection refused".to_owned()))).await, UNKNOWN, "it fails closed");
+    assert_eq!(labelled(None).await, UNKNOWN, "no answer in time");
+    // What cannot be a name never becomes part of a request.
+    let (answer, asked) = created(("", "Namespace"), of_type("../namespaces/x"), Some(Ok(made))).await;
+    assert!(answer.starts_with("UnknownWorkloadType: ") && asked.is_empty(), "{answer} {asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pools_and_classes_that_the_cache_does_not_know_yet_are_looked_up_before_anybody_is_warned() {
+    let class = json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+    let taints = json!([{ "key": "a", "value": "b", "effect": "NoSchedule" }]);
+    let pool = |name: &str| json!({ "metadata": { "name": name }, "spec": { "template": { "spec": { "nodeClassRef": class, "requirements": [], "taints": taints } } } });
+    let mut known = Inventory::default();
+    known.add_node_pool(&serde_json::from_value(pool("a")).unwrap());
+    let pools: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| json!({ "name": name })).to_vec();
+    let one = json!({ "metadata": { "name": "t" }, "spec": { "pools": [{ "name": "a" }] } });
+    let many = json!({ "metadata": { "name": "t" }, "spec": { "pools": pools } });
+    let kind = ("treenail.dev", "WorkloadType");
+    let warning = "admitted workloadtype shop: NodePool a does not exist yet; it is used as soon as it does";
+    let (answer, asked) = created(kind, one.clone(), Some(Ok(known.clone()))).await;
+    assert_eq!((answer.as_str(), asked), ("admitted", vec![Reference::NodePool("a".to_owned())]));
+    assert_eq!(created(kind, one.clone(), Some(Ok(Inventory::default()))).await.0, warning);
+    assert_eq!(created(kind, one, None).await.0, warning);
+    assert_eq!(created(kind, many, Some(Ok(known))).await.1.len(), OBJECTS_AT_ONCE);
+
+    let kind = ("karpenter.sh", "NodePool");
+    let (answer, asked) = created(kind, pool("p"), Some(Ok(Inventory::default()))).await;
+    assert_eq!(asked, [Reference::NodeClass("default".to_owned())]);
+    assert!(answer.contains("EC2NodeClass default does not exist yet"), "{answer}");
 }

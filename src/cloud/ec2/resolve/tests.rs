@@ -87,6 +87,16 @@ async fn finding_nothing_is_an_answer_and_an_outage_is_none() {
     let spec = spec(json!({}));
     let unusable = |reason| move |found: &Resolution<_>| matches!(found, Resolution::Unusable { reason: r, .. } if *r == reason);
     assert!(unusable("SubnetsNotFound")(&subnets(&fake, &spec, "resolve").await));
+    let spec_of = |terms| self::spec(json!({ "securityGroupSelectorTerms": terms }));
+    let terms = json!([{ "id": "sg-9" }, { "name": "nodes" }, { "tags": { "team": "a", "tier": "b" } }, { "id": "sg-8" }]);
+    let Resolution::Unusable { message, .. } = security_groups(&fake, &spec_of(terms), "resolve").await
+    else {
+        panic!("there is none")
+    };
+    assert_eq!(
+        message,
+        "no security group matches spec.securityGroupSelectorTerms (id sg-9; name nodes; tags team=a,tier=b; 1 more)"
+    );
     fake.account().outage = Some(refusal("DescribeSubnets", "RequestLimitExceeded"));
     let Resolution::Failed(error) = subnets(&fake, &spec, "resolve class default").await else {
         panic!("it failed")

@@ -112,5 +112,5 @@ fn people_are_told_in_karpenters_words() {
         Normal Nominated: Pod should schedule on: nodeclaim/application-1, node/ip-10-0-0-1 [application-1]
         Warning FailedScheduling: no node is launched for this pod: the plan for it did not pass its own check, which is a defect of Treenail; please report it with the controller's log [refused]
         Warning NodeClaimNotCreated: a NodeClaim could not be created, and is tried again: forbidden [forbidden]
-        Warning NoCompatibleInstanceTypes: no instance type that meets spec.template.spec.requirements can be bought now; allow more instance types, zones or capacity types []"#]].assert_eq(&told.join("\n"));
+        Warning NoCompatibleInstanceTypes: no instance type that meets spec.template.spec.requirements is on offer; correct them, or allow more instance types, zones or capacity types []"#]].assert_eq(&told.join("\n"));
 }

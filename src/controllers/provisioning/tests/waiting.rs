@@ -64,7 +64,7 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
         by its own label: planned for as application
         without a type: planned for
         of a type that does not exist: planned for as lost
-        of a closed type: the workload type closed is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType; see its conditions
+        of a closed type: the workload type closed is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType
         of a type that its namespace may not use: metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type monitoring; label the namespace with the type, or create the pod without the label
         labelled in a namespace without a type: metadata.labels[treenail.dev/workload-type]: the namespace free may not use the workload type application; label the namespace with the type, or create the pod without the label
         of a namespace that is not known yet: -

@@ -1,0 +1,76 @@
+//! What an object names that is not among the policies: whoever can ask the API server should, since a watch is behind what one
+//! `kubectl apply` makes in a row.
+//!
+//! Only objects that people write now and then are looked at: no pod, and no template.
+
+use serde::Deserialize;
+
+use super::json::null_as_default;
+use super::object::Metadata;
+use super::parse;
+use super::policies::Policies;
+use super::review::{Kind, Review};
+use crate::api::labels::{KARPENTER_AWS_GROUP, WORKLOAD_TYPE};
+use crate::api::{nodepool, workload_type};
+
+/// An object, by its kind and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// A WorkloadType.
+    WorkloadType(String),
+    /// A NodePool.
+    NodePool(String),
+    /// An EC2NodeClass.
+    NodeClass(String),
+}
+
+impl Reference {
+    /// The object's name, as somebody wrote it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::WorkloadType(name) | Self::NodePool(name) | Self::NodeClass(name) => name,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Namespace<'a> {
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    metadata: Metadata<'a>,
+}
+
+/// What the object of the review names and the policies do not know.
+#[must_use]
+pub fn missing(policies: &Policies, review: &Review<'_>) -> Vec<Reference> {
+    match review.kind {
+        Kind::Namespace => workload_type(policies, review).into_iter().collect(),
+        Kind::WorkloadType => node_pools(policies, review).unwrap_or_default(),
+        Kind::NodePool => node_class(policies, review).into_iter().collect(),
+        Kind::Pod | Kind::Template(_) | Kind::Ec2NodeClass | Kind::Other => Vec::new(),
+    }
+}
+
+/// The type that a namespace would newly be of.
+fn workload_type(policies: &Policies, review: &Review<'_>) -> Option<Reference> {
+    let new = parse::object::<Namespace<'_>>(review).ok()?.metadata;
+    let stored = parse::old_object::<Namespace<'_>>(review).ok()?.map(|stored| stored.metadata);
+    let name = new.label(WORKLOAD_TYPE).filter(|name| policies.find(name).is_none())?;
+    let is_unchanged = stored.is_some_and(|stored| stored.label(WORKLOAD_TYPE) == Some(name));
+    (!is_unchanged).then(|| Reference::WorkloadType(name.to_owned()))
+}
+
+fn node_pools(policies: &Policies, review: &Review<'_>) -> Option<Vec<Reference>> {
+    let object: workload_type::WorkloadType =
+        serde_json::from_str(parse::raw_object(review).ok()?.get()).ok()?;
+    let names = object.spec.pools.into_iter().map(|pool| pool.name);
+    let unknown = names.filter(|name| !policies.pools().contains_key(name));
+    Some(unknown.map(Reference::NodePool).collect())
+}
+
+fn node_class(policies: &Policies, review: &Review<'_>) -> Option<Reference> {
+    let object: nodepool::NodePool = serde_json::from_str(parse::raw_object(review).ok()?.get()).ok()?;
+    let class = object.spec.template.spec.node_class_ref;
+    let is_unknown = class.group == KARPENTER_AWS_GROUP && !policies.has_node_class(&class.name);
+    is_unknown.then_some(Reference::NodeClass(class.name))
+}

@@ -1,0 +1,121 @@
+//! What people are told of a pool from which nothing can be launched, on the pool itself and on the types that name it.
+
+use std::fmt::Debug;
+
+use kube::Resource;
+use kube::api::Api;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use treenail::api::conditions::{self, Condition, ConditionStatus};
+use treenail::api::nodepool::NodePool;
+use treenail::api::workload_type::WorkloadType;
+use treenail_lab::User;
+
+use crate::support::cluster::{administrator, apply, eventually};
+use crate::support::world::{World, on_treenail};
+
+/// A pool of the class, and a type that names it.
+fn pool_and_type(name: &str, class: &str, instance_type: &str) -> Value {
+    let requirement =
+        json!({ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": [instance_type] });
+    let pool = json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
+        "spec": { "template": { "spec": {
+            "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": class },
+            "requirements": [requirement],
+            "taints": [{ "key": "node-type", "value": name, "effect": "NoSchedule" }],
+        } } },
+    });
+    let workload_type = json!({
+        "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": name },
+        "spec": { "pools": [{ "name": name }] },
+    });
+    json!({ "apiVersion": "v1", "kind": "List", "items": [pool, workload_type] })
+}
+
+/// Waits until a condition fails for this reason, and it and `Ready` say this.
+async fn is_told<K>(
+    world: &World,
+    name: &str,
+    of: fn(&K) -> Option<&[Condition]>,
+    condition: &str,
+    (reason, message): (&str, &str),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let objects: Api<K> = Api::all(administrator(&world.lab).await);
+    let is_it = |found: Option<&K>| {
+        let conditions = found.and_then(of).unwrap_or_default();
+        let fails = |name: &str| {
+            conditions::find(conditions, name).filter(|condition| condition.status == ConditionStatus::False)
+        };
+        fails("Ready").is_some_and(|ready| ready.message.contains(message))
+            && fails(condition).is_some_and(|found| found.reason == reason && found.message.contains(message))
+    };
+    if let Err(error) = eventually(&objects, name, is_it).await {
+        let found = objects.get(name).await.unwrap();
+        panic!("{name} never said {reason}, {message}: {:#?} ({error:#})", of(&found));
+    }
+}
+
+fn of_pool(pool: &NodePool) -> Option<&[Condition]> {
+    Some(pool.status.as_ref()?.conditions.as_slice())
+}
+
+fn of_type(workload_type: &WorkloadType) -> Option<&[Condition]> {
+    Some(workload_type.status.as_ref()?.conditions.as_slice())
+}
+
+#[test]
+fn a_pool_from_which_nothing_can_be_launched_is_not_ready_and_neither_is_its_type() {
+    on_treenail(async |world| {
+        let astray = json!({
+            "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": { "name": "astray" },
+            "spec": {
+                "amiSelectorTerms": [{ "alias": "al2023@latest" }], "role": "lab-node",
+                "subnetSelectorTerms": [{ "tags": { "team": "nobody" } }],
+                "securityGroupSelectorTerms": [{ "tags": { "karpenter.sh/discovery": "lab" } }],
+            },
+        });
+        let outcome = apply(&world.lab, &User::administrator(), &astray.to_string()).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+
+        // Name, class, instance type; the pool's condition with its reason and what is said.
+        let no_type =
+            "no instance type has node.kubernetes.io/instance-type In [m5a.largee] (did you mean m5a.large?)";
+        let missing = "EC2NodeClass nowhere does not exist";
+        let no_subnet = "SubnetsReady=False: no subnet matches spec.subnetSelectorTerms";
+        let cases = [
+            (
+                "unready-type",
+                "default",
+                "m5a.largee",
+                "ValidationSucceeded",
+                "NoCompatibleInstanceTypes",
+                no_type,
+            ),
+            ("unready-class", "nowhere", "m5a.large", "NodeClassReady", "NodeClassNotFound", missing),
+            ("unready-subnets", "astray", "m5a.large", "NodeClassReady", "UnhealthyDependents", no_subnet),
+        ];
+        let mut warnings = Vec::new();
+        for (name, class, instance_type, ..) in cases {
+            let objects = pool_and_type(name, class, instance_type);
+            let outcome = apply(&world.lab, &User::administrator(), &objects.to_string()).await;
+            assert!(outcome.success, "{}", outcome.stderr);
+            warnings.extend(outcome.stderr.lines().map(str::to_owned));
+        }
+        assert_eq!(
+            warnings,
+            [
+                "Warning: nodepool unready-type: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it",
+                "Warning: nodepool unready-class: EC2NodeClass nowhere does not exist yet; the pool is used as soon as it does",
+            ]
+        );
+        for (name, _, _, condition, reason, message) in cases {
+            is_told(world, name, of_pool, condition, (reason, message)).await;
+            let told = format!("NodePool {name}: ");
+            is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", &told)).await;
+            is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", message)).await;
+        }
+    });
+}
