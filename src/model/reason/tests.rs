@@ -151,6 +151,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type application; label the namespace with the type, or create the pod without the label
         NeverBound
           3 times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after 2026-03-01T12:00:30Z; see kube-scheduler's event on the pod for what those nodes lacked, and request or select less
+        NodesLost
+          2 times the node that was launched for the pod was given up before the pod could use it; the next one is launched after 2026-03-01T12:00:30Z; see the events of the NodeClaims and of the node class for what went wrong
         FallbackNotDue
           pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
         TooFewValues
