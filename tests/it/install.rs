@@ -73,7 +73,7 @@ fn called() -> BTreeSet<String> {
     let methods = calls.split("async fn ").skip(1);
     let actions = methods.map(|method| {
         let service = ["ec2", "ssm", "iam", "eks"].into_iter().find(|service| {
-            let client = method.split("self").skip(1).map(|rest| rest.trim_start());
+            let client = method.split("self").skip(1).map(str::trim_start);
             client.into_iter().any(|rest| rest.starts_with(&format!(".{service}")))
         });
         let (_, operation) = method.split_once("failed(\"").unwrap();

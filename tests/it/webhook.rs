@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use treenail_lab::User;
 use treenail_lab::balancer::readiness;
 
-use crate::support::cluster::{administrator, apply, eventually, namespace, node_of_type, soon};
+use crate::support::cluster::{administrator, apply, await_event, eventually, namespace, node_of_type, soon};
 use crate::support::tell;
 use crate::support::world::{World, on_treenail};
 
@@ -267,14 +267,7 @@ fn a_webhook_that_dies_while_pods_are_made_loses_none_and_lets_none_astray() {
         let made = pods.list_metadata(&ListParams::default()).await.unwrap().items.len();
         assert!(made < PODS, "all pods were made before the webhook was killed");
         // Without the webhook, Kubernetes' controllers have tried in vain.
-        let events: Api<Event> = Api::namespaced(lab.client(&administrator).await.unwrap(), "burst");
-        soon("the ReplicaSets are refused", async || {
-            let refused = ListParams::default().fields("reason=FailedCreate").limit(1);
-            (!events.list_metadata(&refused).await.ok()?.items.is_empty()).then_some(())
-        })
-        .await
-        .unwrap();
-
+        await_event(lab, "burst", "FailedCreate").await;
         let replica = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
         replica.await_ready().await.unwrap();
         let restarted = Instant::now();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -107,6 +107,17 @@ pub(crate) async fn found_within<T>(
         ensure!(tokio::time::Instant::now() < deadline, "{what}: not within {limit:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until there is an event for this reason in the namespace.
+pub(crate) async fn await_event(lab: &Lab, namespace: &str, reason: &str) {
+    let events: Api<Event> = Api::namespaced(administrator(lab).await, namespace);
+    let wanted = ListParams::default().fields(&format!("reason={reason}")).limit(1);
+    soon(&format!("an event {reason}"), async || {
+        (!events.list_metadata(&wanted).await.ok()?.items.is_empty()).then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 /// The node that a pod is on; nothing while it is on none.
