@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use self::effects::Hands;
 use self::index::Index;
-use self::round::Ended;
+use self::round::{Ended, Permits};
 use self::wake::{Touched, Wake};
 use super::{Context, one_term};
 use crate::cluster::caches::KnownClaim;
@@ -27,8 +27,6 @@ mod instance;
 mod round;
 mod wake;
 
-/// So many claims may be in a round at once. Each holds at most one connection to the API server and one to the cloud.
-const MOST_ROUNDS: usize = 200;
 /// After a round that panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
@@ -136,9 +134,13 @@ impl NodeClaimController {
             (self.context.clone(), Arc::clone(&self.cloud), Arc::clone(&self.cluster));
         let (permits, index, of) = (Arc::clone(&rounds.permits), self.index.clone(), name.clone());
         let task = rounds.running.spawn(async move {
-            // The semaphore is never closed.
-            let _permit = permits.acquire().await;
-            let hands = Hands { context: &context, cloud: &*cloud, cluster: &cluster, index: &index };
+            let hands = Hands {
+                context: &context,
+                cloud: &*cloud,
+                cluster: &cluster,
+                index: &index,
+                permits: &permits,
+            };
             round::go(hands, &name, uid, memory).await
         });
         rounds.names.insert(task.id(), of);
@@ -177,19 +179,12 @@ impl Life {
 }
 
 /// Claims, and the rounds that they are in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rounds {
     lives: BTreeMap<String, Life>,
     running: JoinSet<Ended>,
     names: BTreeMap<Id, String>,
-    permits: Arc<Semaphore>,
-}
-
-impl Default for Rounds {
-    fn default() -> Self {
-        let permits = Arc::new(Semaphore::new(MOST_ROUNDS));
-        Self { lives: BTreeMap::new(), running: JoinSet::new(), names: BTreeMap::new(), permits }
-    }
+    permits: Arc<Permits>,
 }
 
 impl Rounds {

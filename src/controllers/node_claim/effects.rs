@@ -7,6 +7,7 @@ use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::index::Index;
 use super::instance;
+use super::round::Permits;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
 use crate::controllers::Context;
@@ -23,6 +24,7 @@ pub(super) struct Hands<'a> {
     pub(super) cloud: &'a dyn CloudProvider,
     pub(super) cluster: &'a ClusterFacts,
     pub(super) index: &'a Index,
+    pub(super) permits: &'a Permits,
 }
 
 impl Hands<'_> {
