@@ -17,8 +17,6 @@ use crate::lifecycle::memory::ClaimMemory;
 const MOST_STEPS: usize = 50;
 /// After a conflict: what is there now comes by the watch, which wakes the claim earlier.
 const AFTER_CONFLICT: Duration = Duration::from_secs(1);
-/// After a write failed.
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// So many calls to the cloud may be under way at once, of all claims.
 const MOST_CLOUD_CALLS: usize = 200;
@@ -47,21 +45,37 @@ pub(super) struct Ended {
     pub(super) memory: ClaimMemory,
     /// When to look again, if nothing changes before.
     pub(super) look_again: Option<Timestamp>,
+    /// Whether something could not be done. It is not to be tried again at once, whatever changes.
+    pub(super) has_failed: bool,
+}
+
+impl Ended {
+    fn nothing() -> Self {
+        Self { uid: None, memory: ClaimMemory::default(), look_again: None, has_failed: false }
+    }
+}
+
+/// Why the effects behind one were not carried out.
+enum Stopped {
+    /// Something has changed since it was decided.
+    Changed,
+    /// Something could not be done.
+    Failed,
 }
 
 /// Takes steps of the claim of this name. `memory` is of the claim with the UID `of`.
 pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory: ClaimMemory) -> Ended {
-    let mut ended = Ended { uid: of, memory, look_again: None };
+    let mut ended = Ended { uid: of, memory, ..Ended::nothing() };
     // The permit to ask the cloud, while it is asked.
     let mut held = None;
     for _ in 0..MOST_STEPS {
         let context = hands.context;
         let Some(facts) = Facts::gather(hands.index, &context.exempt_namespaces, name) else {
-            return Ended { uid: None, memory: ClaimMemory::default(), look_again: None };
+            return Ended::nothing();
         };
         let uid = &facts.claim.model.object.uid;
         if ended.uid.as_ref() != Some(uid) {
-            ended = Ended { uid: Some(uid.clone()), memory: ClaimMemory::default(), look_again: None };
+            ended = Ended { uid: Some(uid.clone()), ..Ended::nothing() };
         }
         ended.memory.see(facts.pods(), facts.planted());
         let step = step(&facts.view(&ended.memory), hands.context.clock.now());
@@ -77,30 +91,28 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
         ended.look_again = step.requeue_at;
         let done = carry_out(hands, &facts, &step, &mut ended.memory).await;
         held = None;
-        let pause = match done {
-            Ok(()) if step.effects.iter().any(Effect::changes_anything) => continue,
+        match done {
+            Ok(()) if step.effects.iter().any(Effect::changes_anything) => {}
             Ok(()) => return ended,
-            Err(pause) => pause,
-        };
-        return again_within(hands, ended, pause);
+            Err(Stopped::Changed) => {
+                let due = hands.context.clock.now().saturating_add(AFTER_CONFLICT).unwrap_or(Timestamp::MAX);
+                ended.look_again = Some(ended.look_again.map_or(due, |other| other.min(due)));
+                return ended;
+            }
+            Err(Stopped::Failed) => return Ended { has_failed: true, ..ended },
+        }
     }
     tracing::error!(node_claim = name, "the claim does not come to rest");
-    again_within(hands, ended, AFTER_FAILURE)
+    Ended { has_failed: true, ..ended }
 }
 
-fn again_within(hands: Hands<'_>, mut ended: Ended, pause: Duration) -> Ended {
-    let due = hands.context.clock.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
-    ended.look_again = Some(ended.look_again.map_or(due, |other| other.min(due)));
-    ended
-}
-
-/// Carries the effects out in order. What fails ends the round, and says how long to wait.
+/// Carries the effects out in order. What fails ends the round.
 async fn carry_out(
     hands: Hands<'_>,
     facts: &Facts,
     step: &Step,
     memory: &mut ClaimMemory,
-) -> Result<(), Duration> {
+) -> Result<(), Stopped> {
     let claim = Arc::clone(&facts.claim);
     for effect in &step.effects {
         let asks_the_api_server = !effect.asks_the_cloud() && effect.changes_anything();
@@ -110,12 +122,12 @@ async fn carry_out(
         match hands.carry_out(&claim, effect).await {
             Ok(Some(answer)) => memory.record(answer, hands.context.clock.now()),
             Ok(None) => {}
-            Err(Failure::Changed) => return Err(AFTER_CONFLICT),
+            Err(Failure::Changed) => return Err(Stopped::Changed),
             Err(error) => {
                 let name = &claim.model.object.name;
                 tracing::warn!(node_claim = name, %error, effect = effect.name(), "it could not be done; it is tried again");
                 if !effect.may_fail_alone() {
-                    return Err(AFTER_FAILURE);
+                    return Err(Stopped::Failed);
                 }
             }
         }
