@@ -98,7 +98,7 @@ fn empty_nodes_are_marked_as_far_as_the_budget_goes_the_quietest_first() {
     check_at(&fleet, &["30%"], 200, &["mark 2", "mark 3"]);
     check_at(&fleet, &[], 200, &["mark 2", "mark 3", "mark 0"]);
     assert_eq!(check_at(&fleet, &["0"], 200, &[]).held.len(), 1);
-    let Command::Mark { conditions, .. } = &decision.commands[0] else { panic!("{decision:?}") };
+    let conditions = marked(&fleet[2].claim, at(200));
     let reason = conditions.iter().find(|condition| condition.type_ == DISRUPTION_REASON).unwrap();
     assert_eq!((reason.reason.as_str(), reason.last_transition_time.0), ("Empty", at(200)));
 }
@@ -241,9 +241,9 @@ impl Play {
         let owned = self.fleet.iter_mut().find(|owned| owned.claim.object == *claim).unwrap();
         let node = owned.node.as_mut().unwrap();
         match command {
-            Command::Mark { conditions, .. } => {
+            Command::Mark { .. } => {
                 node.taints.push(disrupted_taint());
-                owned.claim.conditions = conditions.clone();
+                owned.claim.conditions = marked(&owned.claim, at(now));
             }
             Command::Release { conditions, .. } => {
                 node.taints.retain(|taint| *taint != disrupted_taint());
