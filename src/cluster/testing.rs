@@ -69,6 +69,12 @@ pub(crate) fn slow_api_server(
 
 /// The answer to a call that fails.
 pub(crate) fn refusal(code: u16, message: &str) -> (u16, Value) {
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "", "code": code });
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "",
+    };
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code });
     (code, status)
 }

@@ -1,3 +1,4 @@
+use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
@@ -336,4 +337,28 @@ fn the_last_node_of_a_pool_goes_within_a_budget_of_percents_though_it_never_beca
     let marked = |now| run(&[never.clone()], &["10%"], &BTreeSet::new(), now).commands.len();
     // Registered at 40 s, given up 15 minutes later, quiet ten seconds after that.
     assert_eq!((marked(949), marked(950)), (0, 1));
+}
+
+#[test]
+fn every_command_is_told_in_words_about_its_claim() {
+    let (claim, node) = (object("application-x7k2q"), object("n1"));
+    let commands = [
+        Command::Mark { claim: claim.clone(), node },
+        Command::Release { claim: claim.clone(), node: None, conditions: Vec::new() },
+        Command::Delete { claim },
+    ];
+    let line = |command: &Command| {
+        // The compiler asks for those that are added.
+        match command {
+            Command::Mark { .. } | Command::Release { .. } | Command::Delete { .. } => {}
+        }
+        let Event { regarding, severity, reason, message, .. } = command.event();
+        let Regarding::NodeClaim { name, .. } = regarding else { panic!("{regarding:?}") };
+        format!("{} {reason} {name}: {message}\n", severity.name())
+    };
+    expect![[r#"
+        Normal Disrupting application-x7k2q: nothing runs on it, so no more pods are scheduled there and it is removed soon
+        Normal DisruptionReleased application-x7k2q: it is needed again, or no budget allows its removal any more
+        Normal DisruptionTerminating application-x7k2q: nothing runs on it, so it is removed
+    "#]].assert_eq(&commands.iter().map(line).collect::<String>());
 }
