@@ -12,6 +12,7 @@ use kube::Client;
 use kube::runtime::events::{Event as ApiEvent, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
+use super::write::within;
 use crate::api::labels;
 use crate::model::Event;
 use crate::model::event::{Regarding, Severity};
@@ -43,6 +44,13 @@ impl Events {
         (Self(sender), send(Recorder::new(client, reporter), receiver, clock))
     }
 
+    /// Keeps what it is told, in tests of those who tell.
+    #[cfg(test)]
+    pub(crate) fn kept() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        (Self(sender), receiver)
+    }
+
     /// Sends the event, soon. Never waits.
     pub fn send(&self, event: Event) {
         if let Err(error) = self.0.try_send(event) {
@@ -58,7 +66,8 @@ async fn send(recorder: Recorder, mut events: mpsc::Receiver<Event>, clock: Arc<
             continue;
         }
         let (regarding, event) = (reference(&event.regarding), api_event(event));
-        if let Err(error) = recorder.publish(&event, &regarding).await {
+        // An API server that does not answer must not keep the events behind this one for ever.
+        if let Err(error) = within(recorder.publish(&event, &regarding)).await {
             tracing::warn!(%error, object = regarding.name, reason = event.reason, "an event could not be sent");
         }
     }
@@ -132,7 +141,11 @@ fn reference(regarding: &Regarding) -> ObjectReference {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::cluster::testing::{Call, slow_api_server};
+    use crate::ports::clock::ManualClock;
 
     fn event(reason: &'static str, same_if: &str) -> Event {
         Event {
@@ -154,6 +167,20 @@ mod tests {
         assert!(sent.is_new(&event("Launch", "a"), at(100)));
         assert!(sent.is_new(&event("Drain", "a"), at(220)));
         assert_eq!(sent.0.len(), 1, "what was sent long ago is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_gets_no_answer_does_not_keep_the_next_one_waiting() {
+        let first = |call: &Call| call.body["reason"] == "First";
+        let time = move |call: &Call| Duration::from_secs(if first(call) { 3600 } else { 0 });
+        let (client, calls) = slow_api_server(time, |call| (201, call.body.clone()));
+        let (events, sending) = Events::new(client, "test", Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH)));
+        events.send(event("First", ""));
+        events.send(event("Second", ""));
+        let sent = tokio::time::timeout(Duration::from_mins(1), sending).await;
+        assert!(sent.is_err(), "it sends for as long as anybody may tell something");
+        let reasons: Vec<_> = calls.take().iter().map(|call| call.body["reason"].clone()).collect();
+        assert_eq!(reasons, ["First", "Second"]);
     }
 
     #[test]

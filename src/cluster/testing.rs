@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::{Request, Response};
@@ -37,16 +38,28 @@ impl Calls {
 pub(crate) fn api_server(
     answer: impl Fn(&Call) -> (u16, Value) + Clone + Send + Sync + 'static,
 ) -> (Client, Calls) {
+    slow_api_server(|_| Duration::ZERO, answer)
+}
+
+/// One that takes its time for a call.
+pub(crate) fn slow_api_server(
+    time: impl Fn(&Call) -> Duration + Clone + Send + Sync + 'static,
+    answer: impl Fn(&Call) -> (u16, Value) + Clone + Send + Sync + 'static,
+) -> (Client, Calls) {
     let calls = Calls::default();
     let kept = calls.clone();
     let service = service_fn(move |request: Request<Body>| {
-        let (answer, kept) = (answer.clone(), kept.clone());
+        let (time, answer, kept) = (time.clone(), answer.clone(), kept.clone());
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let call = Call { line, body: serde_json::from_slice(&body).unwrap_or_default() };
             let (code, body) = answer(&call);
+            let time = time(&call);
             kept.0.lock().unwrap().push(call);
+            if !time.is_zero() {
+                tokio::time::sleep(time).await;
+            }
             let body = Body::from(serde_json::to_vec(&body).unwrap());
             Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
         }
@@ -56,6 +69,12 @@ pub(crate) fn api_server(
 
 /// The answer to a call that fails.
 pub(crate) fn refusal(code: u16, message: &str) -> (u16, Value) {
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "", "code": code });
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "",
+    };
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code });
     (code, status)
 }

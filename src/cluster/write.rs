@@ -37,13 +37,13 @@ where
     }
 }
 
-/// Replaces the finalizers of a cluster-scoped object, if it is still the one that was looked at. An object that is gone is no error, nor
-/// is one that has changed: it is looked at again.
+/// Replaces the finalizers of a cluster-scoped object, if it is still the one that was looked at, and returns it as it is then. Nothing if it is
+/// gone or has changed: what is there now is to be looked at.
 pub async fn set_finalizers<K>(
     client: &Client,
     object: &ObjectMeta,
     finalizers: &[String],
-) -> Result<(), kube::Error>
+) -> Result<Option<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
@@ -54,14 +54,39 @@ where
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let name = object.name.as_deref().unwrap_or_default();
     match within(api.patch(name, &parameters, &Patch::Merge(body))).await {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        other => other.map(|_| ()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
+        other => other.map(Some),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Node;
+
     use super::*;
+    use crate::cluster::testing::{api_server, refusal};
+
+    #[tokio::test]
+    async fn finalizers_are_replaced_on_the_condition_that_the_object_has_not_changed() {
+        let object = ObjectMeta {
+            name: Some("n1".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            ..ObjectMeta::default()
+        };
+        for (code, expected) in [(200, Ok(true)), (404, Ok(false)), (409, Ok(false)), (403, Err(()))] {
+            let (client, calls) = api_server(move |_| match code {
+                200 => (200, json!({ "metadata": { "name": "n1", "resourceVersion": "8" } })),
+                code => refusal(code, "no"),
+            });
+            let set = set_finalizers::<Node>(&client, &object, &["other".to_owned()]).await;
+            assert_eq!(set.map(|object| object.is_some()).map_err(drop), expected, "{code}");
+            let [call] = calls.take().try_into().unwrap();
+            assert_eq!(call.line, "PATCH /api/v1/nodes/n1");
+            let metadata = json!({ "uid": "u", "resourceVersion": "7", "finalizers": ["other"] });
+            assert_eq!(call.body, json!({ "metadata": metadata }));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_without_an_answer_is_an_error_that_says_so() {

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 
 use self::effects::Hands;
 use self::index::Index;
-use self::round::Ended;
+use self::round::{Ended, Permits};
 use self::wake::{Touched, Wake};
+use super::retries::Retries;
 use super::{Context, one_term};
 use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::memory::ClaimMemory;
@@ -26,11 +28,6 @@ mod index;
 mod instance;
 mod round;
 mod wake;
-
-/// So many claims may be in a round at once. Each holds at most one connection to the API server and one to the cloud.
-const MOST_ROUNDS: usize = 200;
-/// After a round that panicked.
-const AFTER_PANIC: Duration = Duration::from_secs(30);
 
 /// Reads the caches, takes steps, and carries their effects out.
 pub struct NodeClaimController {
@@ -48,6 +45,8 @@ struct Life {
     memory: ClaimMemory,
     /// When to look again.
     due: Option<Timestamp>,
+    /// When it may be looked at again, if its last round failed: whatever keeps it from succeeding may last, and things change all the while.
+    not_before: Option<Timestamp>,
     is_in_round: bool,
     /// Whether something has changed since its round began.
     is_touched: bool,
@@ -77,7 +76,7 @@ impl NodeClaimController {
                 self.touch(&mut rounds, &touched);
             }
             self.start_due(&mut rounds);
-            let due = rounds.next_due().map(|due| self.until(due));
+            let due = rounds.next_due(self.context.clock.now()).map(|due| self.until(due));
             tokio::select! {
                 // All arms only wait: what has changed is kept until it is taken, and a round that has ended stays in the set.
                 () = self.wake.wait() => {}
@@ -123,7 +122,7 @@ impl NodeClaimController {
             if is_ours {
                 self.start(rounds, name);
             } else {
-                rounds.lives.remove(&name);
+                rounds.forget(&name);
             }
         }
     }
@@ -136,9 +135,13 @@ impl NodeClaimController {
             (self.context.clone(), Arc::clone(&self.cloud), Arc::clone(&self.cluster));
         let (permits, index, of) = (Arc::clone(&rounds.permits), self.index.clone(), name.clone());
         let task = rounds.running.spawn(async move {
-            // The semaphore is never closed.
-            let _permit = permits.acquire().await;
-            let hands = Hands { context: &context, cloud: &*cloud, cluster: &cluster, index: &index };
+            let hands = Hands {
+                context: &context,
+                cloud: &*cloud,
+                cluster: &cluster,
+                index: &index,
+                permits: &permits,
+            };
             round::go(hands, &name, uid, memory).await
         });
         rounds.names.insert(task.id(), of);
@@ -149,18 +152,24 @@ impl NodeClaimController {
         let Some(name) = rounds.names.remove(&id) else { return };
         let Some(life) = rounds.lives.get_mut(&name) else { return };
         life.is_in_round = false;
-        match ended {
-            Ok((_, Ended { uid, memory, look_again })) => {
+        let has_failed = match ended {
+            Ok((_, Ended { uid, memory, look_again, has_failed })) => {
                 (life.uid, life.memory, life.due) = (uid, memory, look_again);
+                has_failed
             }
             Err(error) => {
                 tracing::error!(node_claim = name, %error, "a round of the claim failed; it is tried again");
-                life.due = self.context.clock.now().saturating_add(AFTER_PANIC).ok();
-                life.is_touched = false;
+                true
             }
+        };
+        let wait = rounds.retries.note(&name, !has_failed, Instant::now());
+        life.not_before = None;
+        if has_failed {
+            let again = self.context.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+            (life.due, life.not_before) = (Some(again), Some(again));
         }
         if life.uid.is_none() && !life.is_touched && life.due.is_none() {
-            rounds.lives.remove(&name);
+            rounds.forget(&name);
         }
     }
 }
@@ -172,24 +181,24 @@ fn is_ours(claim: &KnownClaim) -> bool {
 
 impl Life {
     fn is_due(&self, now: Timestamp) -> bool {
-        self.is_touched || self.due.is_some_and(|due| due <= now)
+        self.next_look(now).is_some_and(|look| look <= now)
+    }
+
+    /// When it is to be looked at, if that is known.
+    fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
+        let wanted = if self.is_touched { Some(now) } else { self.due };
+        wanted.map(|wanted| self.not_before.map_or(wanted, |not_before| not_before.max(wanted)))
     }
 }
 
 /// Claims, and the rounds that they are in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rounds {
     lives: BTreeMap<String, Life>,
     running: JoinSet<Ended>,
     names: BTreeMap<Id, String>,
-    permits: Arc<Semaphore>,
-}
-
-impl Default for Rounds {
-    fn default() -> Self {
-        let permits = Arc::new(Semaphore::new(MOST_ROUNDS));
-        Self { lives: BTreeMap::new(), running: JoinSet::new(), names: BTreeMap::new(), permits }
-    }
+    permits: Arc<Permits>,
+    retries: Retries,
 }
 
 impl Rounds {
@@ -197,8 +206,16 @@ impl Rounds {
         self.lives.entry(name.to_owned()).or_default().is_touched = true;
     }
 
+    fn forget(&mut self, name: &str) {
+        self.lives.remove(name);
+        self.retries.retain(|other| other != name);
+    }
+
     /// The earliest moment at which a claim that is in no round is to be looked at.
-    fn next_due(&self) -> Option<Timestamp> {
-        self.lives.values().filter(|life| !life.is_in_round).filter_map(|life| life.due).min()
+    fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.lives.values().filter(|life| !life.is_in_round).filter_map(|life| life.next_look(now)).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ use crate::cluster::caches::KnownClaim;
 use crate::cluster::events::Events;
 use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::class_finalizer::{ClassStep, step};
+use crate::lifecycle::patch::finalizers;
 use crate::model::Event;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{ClassObstacle, CloudProvider, ClusterFacts, Resolution, ResolvedClass};
@@ -143,12 +144,10 @@ impl NodeClassController {
     }
 
     async fn set_held(&self, class: &Ec2NodeClass, is_held: bool) -> anyhow::Result<()> {
-        let others =
-            class.metadata.finalizers.iter().flatten().filter(|other| *other != EC2NODECLASS_FINALIZER);
-        let ours = is_held.then(|| EC2NODECLASS_FINALIZER.to_owned());
-        let wanted: Vec<_> = others.cloned().chain(ours).collect();
+        let wanted = finalizers(&class.metadata, EC2NODECLASS_FINALIZER, is_held);
         let written = set_finalizers::<Ec2NodeClass>(&self.client, &class.metadata, &wanted).await;
-        written.context("write the finalizers")
+        // One that has changed, or is gone, is looked at again anyway.
+        written.map(drop).context("write the finalizers")
     }
 
     /// A class that cannot be resolved or written does not keep the others back.

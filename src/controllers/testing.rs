@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Context;
 use crate::api::ec2nodeclass::Ec2NodeClass;
@@ -16,18 +17,54 @@ use crate::cluster::events::Events;
 use crate::model::InstanceType;
 use crate::model::instance_type::CapacityType;
 use crate::model::testing::nodes::at;
-use crate::ports::clock::ManualClock;
+use crate::ports::clock::Clock;
 use crate::ports::cloud::{
     Answer, CloudProvider, ClusterFacts, Instance, InstanceState, LaunchRequest, Launched, ProviderId,
     ResolvedClass,
 };
 use crate::ports::error::{CloudError, ErrorClass};
 
+/// A clock that goes with the runtime's, which tests stop and move.
+#[derive(Debug)]
+struct RuntimeClock(Timestamp, Instant);
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        self.0 + SignedDuration::try_from(self.1.elapsed()).unwrap()
+    }
+}
+
 /// A context at this moment. What it tells people is lost.
 pub(super) fn context(client: Client, now: Timestamp) -> Context {
-    let clock = Arc::new(ManualClock::at(now));
+    let clock = Arc::new(RuntimeClock(now, Instant::now()));
     let (events, _) = Events::new(client.clone(), "test", clock.clone());
     Context { client, clock, caches: Caches::default(), events, exempt_namespaces: Arc::new(BTreeSet::new()) }
+}
+
+/// The facts of a cluster.
+pub(super) fn cluster() -> ClusterFacts {
+    ClusterFacts {
+        name: "test".to_owned(),
+        endpoint: String::new(),
+        certificate_authority: String::new(),
+        service_cidr: "172.20.0.0/16".to_owned(),
+        dns_address: "172.20.0.10".parse().unwrap(),
+        kubernetes_version: "1.36".to_owned(),
+    }
+}
+
+/// Takes every cache for complete, and empty but for claims.
+pub(super) fn fill(caches: &Caches, claims: impl IntoIterator<Item = (Key, KnownClaim)>) {
+    caches.namespaces.fill([]);
+    caches.workload_types.fill([]);
+    caches.node_pools.fill([]);
+    caches.node_claims.fill(claims);
+    caches.node_classes.fill([]);
+    caches.nodes.fill([]);
+    caches.pods.fill([]);
+    caches.daemons.fill([]);
+    caches.attachments.fill([]);
+    caches.volumes.fill([]);
 }
 
 pub(super) fn cluster_key(name: &str) -> Key {
@@ -74,6 +111,8 @@ pub(super) struct FakeCloud {
     pub(super) unlisted: Vec<Instance>,
     /// Whether questions about one instance fail.
     pub(super) is_out: bool,
+    /// Whether it never answers questions about one instance, nor orders.
+    pub(super) hangs: bool,
     /// What it was asked.
     pub(super) calls: Mutex<Vec<String>>,
 }
@@ -86,6 +125,12 @@ impl FakeCloud {
 
     fn called(&self, call: String) {
         self.calls.lock().unwrap().push(call);
+    }
+
+    async fn answer(&self) {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn find(&self, id: &ProviderId) -> Result<Instance, CloudError> {
@@ -115,12 +160,18 @@ impl CloudProvider for FakeCloud {
 
     fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
         self.called(format!("launch {}", request.claim.name));
-        Box::pin(async { Err(error(ErrorClass::Other)) })
+        Box::pin(async {
+            self.answer().await;
+            Err(error(ErrorClass::Other))
+        })
     }
 
     fn get<'a>(&'a self, id: &'a ProviderId) -> Answer<'a, Result<Instance, CloudError>> {
         self.called(format!("get {id}"));
-        Box::pin(async move { self.find(id) })
+        Box::pin(async move {
+            self.answer().await;
+            self.find(id)
+        })
     }
 
     fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>> {
@@ -129,7 +180,10 @@ impl CloudProvider for FakeCloud {
 
     fn terminate<'a>(&'a self, _: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
         self.called(format!("terminate {id}"));
-        Box::pin(async move { self.find(id).map(drop) })
+        Box::pin(async move {
+            self.answer().await;
+            self.find(id).map(drop)
+        })
     }
 
     fn release_class<'a>(

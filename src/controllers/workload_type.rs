@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::future::select_all;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -25,7 +24,7 @@ use crate::api::workload_type::{
     WorkloadTypeStatus,
 };
 use crate::cluster::lease::Leadership;
-use crate::cluster::write::{apply_status, within};
+use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::pool_status::readiness;
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, EnvelopeState, Surroundings, launched, status, stray};
@@ -191,18 +190,14 @@ impl WorkloadTypeController {
     }
 
     async fn take(&self, object: &ApiWorkloadType, step: Step) -> Result<(), kube::Error> {
-        let Some(patch) = type_deletion::patch(object, step) else { return Ok(()) };
-        let types: Api<ApiWorkloadType> = Api::all(self.context.client.clone());
-        let (name, params) = (object.name_any(), PatchParams::default());
-        match within(types.patch(&name, &params, &Patch::Merge(patch))).await {
-            Ok(_) if step == Step::LetGo => {
-                tracing::info!(workload_type = name, "nothing of the type is left; it may go");
-                Ok(())
-            }
-            // It has changed or gone; the change itself leads here again.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-            other => other.map(|_| ()),
+        let Some(finalizers) = type_deletion::finalizers(object, step) else { return Ok(()) };
+        let client = &self.context.client;
+        let set = set_finalizers::<ApiWorkloadType>(client, &object.metadata, &finalizers).await?;
+        // One that has changed or gone leads here again by that.
+        if set.is_some() && step == Step::LetGo {
+            tracing::info!(workload_type = object.name_any(), "nothing of the type is left; it may go");
         }
+        Ok(())
     }
 
     fn pool(&self, object: &NodePool) -> Pool {

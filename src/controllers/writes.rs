@@ -5,10 +5,11 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::Value;
 
 use super::Context;
+use crate::api::labels::TERMINATION_FINALIZER;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, KnownNode, known_claim, known_node};
-use crate::cluster::write::within;
+use crate::cluster::write::{set_finalizers, within};
 use crate::lifecycle::effect::{ClaimPatch, NodePatch, StatusPatch};
 use crate::lifecycle::patch;
 use crate::model::ObjectRef;
@@ -38,7 +39,12 @@ impl Writes<'_> {
 
     /// Takes our finalizer off the claim.
     pub(super) async fn let_claim_go(self, claim: &KnownClaim) -> Result<(), Failure> {
-        self.change_claim(claim, patch::without_finalizer(&claim.object.metadata)).await
+        let metadata = &claim.object.metadata;
+        let finalizers = patch::finalizers(metadata, TERMINATION_FINALIZER, false);
+        let set = set_finalizers::<ApiNodeClaim>(&self.0.client, metadata, &finalizers).await;
+        let patched = set.map_err(classify)?.ok_or(Failure::Changed)?;
+        self.0.caches.node_claims.learn(patched, known_claim);
+        Ok(())
     }
 
     pub(super) async fn set_status(self, claim: &KnownClaim, status: &StatusPatch) -> Result<(), Failure> {
@@ -63,7 +69,12 @@ impl Writes<'_> {
 
     /// Takes our finalizer off the Node.
     pub(super) async fn let_node_go(self, node: &KnownNode) -> Result<(), Failure> {
-        self.change_node(node, patch::without_finalizer(&node.object.metadata)).await
+        let metadata = &node.object.metadata;
+        let finalizers = patch::finalizers(metadata, TERMINATION_FINALIZER, false);
+        let set = set_finalizers::<ApiNode>(&self.0.client, metadata, &finalizers).await;
+        let patched = set.map_err(classify)?.ok_or(Failure::Changed)?;
+        self.0.caches.nodes.learn(patched, known_node);
+        Ok(())
     }
 
     pub(super) async fn delete_node(self, node: &ObjectRef) -> Result<(), Failure> {

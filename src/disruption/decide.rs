@@ -19,9 +19,9 @@ use super::emptiness::{is_settled, quiet_since};
 use crate::api::budget::DisruptionReason;
 use crate::api::conditions::{Change, Condition};
 use crate::api::nodeclaim::{CONDITIONS, DISRUPTION_REASON, INITIALIZED};
-use crate::model::ObjectRef;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::node::disrupted_taint;
+use crate::model::{NodeClaim, ObjectRef};
 
 /// So long a mark must hold before the claim is deleted.
 pub const MARK_HOLDS_FOR: SignedDuration = SignedDuration::from_secs(5);
@@ -41,14 +41,13 @@ pub struct Fleet<'a> {
 /// What to do about one claim. Writes are made on the condition of the versions given; a conflict means to decide again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// First put [`disrupted_taint`] on the Node, then set the claim's conditions.
+    /// First put [`disrupted_taint`] on the Node, then set the claim's conditions to those that [`marked`] makes, at a moment when the Node is
+    /// known to have the taint.
     Mark {
         /// The claim.
         claim: ObjectRef,
         /// Its Node.
         node: ObjectRef,
-        /// All conditions of the claim.
-        conditions: Vec<Condition>,
     },
     /// First take [`disrupted_taint`] off the Node, if it is named, then set the claim's conditions.
     Release {
@@ -146,6 +145,14 @@ pub struct Decision {
     pub held: Vec<Held>,
     /// When to decide again, if nothing changes before.
     pub look_again: Option<Timestamp>,
+}
+
+/// All conditions of a claim whose Node has got the taint by `now`. The wait of [`MARK_HOLDS_FOR`] counts from this moment, so it must not be an
+/// earlier one: a pod may be bound until the taint is on.
+#[must_use]
+pub fn marked(claim: &NodeClaim, now: Timestamp) -> Vec<Condition> {
+    let change = Change::holds(DISRUPTION_REASON).with_reason(DisruptionReason::Empty.as_str().to_owned());
+    CONDITIONS.merge(claim.subject(), &[change], now)
 }
 
 /// What is to be done about the machines now.
@@ -259,13 +266,8 @@ impl Round<'_, '_> {
                 continue;
             };
             self.disrupted += 1;
-            let changes =
-                [Change::holds(DISRUPTION_REASON).with_reason(DisruptionReason::Empty.as_str().to_owned())];
-            self.decision.commands.push(Command::Mark {
-                claim: machine.claim.object.clone(),
-                node: node.object.clone(),
-                conditions: CONDITIONS.merge(machine.claim.subject(), &changes, self.now),
-            });
+            let (claim, node) = (machine.claim.object.clone(), node.object.clone());
+            self.decision.commands.push(Command::Mark { claim, node });
         }
         if waiting > 0 {
             let (pool, uid) = (self.name.to_owned(), self.pool.map(|pool| pool.uid.clone()));

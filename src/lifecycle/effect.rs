@@ -102,6 +102,19 @@ impl Effect {
         }
     }
 
+    /// Whether it is the cloud that is asked.
+    #[must_use]
+    pub const fn asks_the_cloud(&self) -> bool {
+        matches!(
+            self,
+            Self::Launch { .. }
+                | Self::FindInstance
+                | Self::FindOwner { .. }
+                | Self::GetInstance { .. }
+                | Self::Terminate { .. }
+        )
+    }
+
     /// Whether something else is asked for than to tell people.
     #[must_use]
     pub const fn changes_anything(&self) -> bool {

@@ -71,6 +71,8 @@ fn of_pool<'t>(
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
+
     use super::*;
     use crate::lifecycle::testing::workload_type;
     use crate::model::testing::nodes::claim;
@@ -127,5 +129,14 @@ mod tests {
         let expected = ["application", "batch"]
             .map(|name| (format!("workload-type.node-restriction.kubernetes.io/{name}"), String::new()));
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_launch_that_is_held_says_for_which_type_and_taint_and_what_is_awaited() {
+        let behind = workload_type("batch", &["application"], &[]);
+        let Gate::Closed { reason, message } = gate(&claim(), [&behind]) else { panic!("it is open") };
+        expect![[r#"
+            PolicyNotInForce: WorkloadType batch does not guard taint node-type=application:NoSchedule of NodePool application yet; its status must list the taint first
+        "#]].assert_eq(&format!("{reason}: {message}\n"));
     }
 }

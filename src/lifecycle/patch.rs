@@ -67,15 +67,18 @@ pub fn of_node(object: &ApiNode, patch: &NodePatch) -> Value {
     body
 }
 
-/// The patch that takes our finalizer off.
+/// The finalizers of an object with or without ours; those of others stay as they are.
 #[must_use]
-pub fn without_finalizer(metadata: &ObjectMeta) -> Value {
-    let others: Vec<_> = { metadata.finalizers.iter().flatten() }
-        .filter(|finalizer| *finalizer != labels::TERMINATION_FINALIZER)
-        .collect();
-    let mut body = locked(metadata);
-    body.insert("finalizers".to_owned(), json!(others));
-    json!({ "metadata": body })
+pub fn finalizers(metadata: &ObjectMeta, ours: &str, is_held: bool) -> Vec<String> {
+    let present = metadata.finalizers.iter().flatten();
+    if !is_held {
+        return present.filter(|finalizer| *finalizer != ours).cloned().collect();
+    }
+    let mut finalizers: Vec<_> = present.cloned().collect();
+    if !finalizers.iter().any(|finalizer| finalizer == ours) {
+        finalizers.push(ours.to_owned());
+    }
+    finalizers
 }
 
 fn locked(metadata: &ObjectMeta) -> Map<String, Value> {
@@ -84,11 +87,7 @@ fn locked(metadata: &ObjectMeta) -> Map<String, Value> {
 }
 
 fn finalizers_with_ours(metadata: &ObjectMeta) -> Vec<String> {
-    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
-    if !finalizers.iter().any(|finalizer| finalizer == labels::TERMINATION_FINALIZER) {
-        finalizers.push(labels::TERMINATION_FINALIZER.to_owned());
-    }
-    finalizers
+    finalizers(metadata, labels::TERMINATION_FINALIZER, true)
 }
 
 /// The claim does not control its Node, as in Karpenter: nothing but the lifecycle deletes Nodes.

@@ -117,10 +117,11 @@ fn could_be_new(
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
     use serde_json::json;
 
     use super::*;
-    use crate::lifecycle::testing::workload_type;
+    use crate::lifecycle::testing::{planted_pod, workload_type};
     use crate::model::testing::nodes::claim;
 
     fn pod(name: &str, tolerations: serde_json::Value, owner: Option<&str>) -> Pod {
@@ -192,5 +193,15 @@ mod tests {
             planted(&claim(), &types[1..], &pods, &namespaces, is_node).is_empty(),
             "nobody owns the taint"
         );
+    }
+
+    #[test]
+    fn the_people_of_a_planted_pod_are_told_why_it_goes() {
+        let event = planted_pod("web-1", true).event();
+        let Regarding::Pod { key, uid } = &event.regarding else { panic!("{event:?}") };
+        let told = format!("{} {} {key} {uid}: {}\n", event.severity.name(), event.reason, event.message);
+        expect![[r#"
+            Warning ForeignToleration shop/web-1 web-1-uid: it is deleted, since it tolerates the taint node-type=application:NoSchedule of workload type application and is not of that type; what is created in its place is judged by admission
+        "#]].assert_eq(&told);
     }
 }

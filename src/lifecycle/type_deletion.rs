@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Resource;
-use serde_json::{Value, json};
 
+use super::patch;
 use crate::api::conditions::{Change, End};
 use crate::api::labels;
 use crate::api::workload_type as api;
@@ -101,20 +101,15 @@ pub fn step(object: &api::WorkloadType, remains: &Remains) -> Step {
     }
 }
 
-/// The merge patch that carries the step out, on the condition that the object has not changed; nothing where nothing is to be done.
+/// The finalizers that the object is to have to carry the step out; nothing where nothing is to be done.
 #[must_use]
-pub fn patch(object: &api::WorkloadType, step: Step) -> Option<Value> {
-    let metadata = object.meta();
-    let others = metadata.finalizers.iter().flatten().map(String::as_str);
-    let others = others.filter(|finalizer| *finalizer != labels::WORKLOAD_TYPE_FINALIZER);
-    let finalizers: Vec<_> = match step {
-        Step::Hold => others.chain([labels::WORKLOAD_TYPE_FINALIZER]).collect(),
-        Step::LetGo => others.collect(),
+pub fn finalizers(object: &api::WorkloadType, step: Step) -> Option<Vec<String>> {
+    let is_held = match step {
+        Step::Hold => true,
+        Step::LetGo => false,
         Step::Rest => return None,
     };
-    let version = metadata.resource_version.as_deref().unwrap_or_default();
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    Some(json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version, "uid": uid } }))
+    Some(patch::finalizers(object.meta(), labels::WORKLOAD_TYPE_FINALIZER, is_held))
 }
 
 /// Whether somebody has deleted the type.
@@ -136,6 +131,8 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn workload_type(name: &str, pools: &[&str]) -> WorkloadType {
@@ -181,14 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_changes_our_finalizer_alone_and_only_of_the_object_that_was_seen() {
-        let expected = |finalizers: &[&str]| {
-            Some(json!({ "metadata": { "finalizers": finalizers, "resourceVersion": "7", "uid": "u" } }))
-        };
+    fn a_step_changes_our_finalizer_alone() {
+        let expected =
+            |finalizers: &[&str]| Some(finalizers.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         let ours = labels::WORKLOAD_TYPE_FINALIZER;
-        assert_eq!(patch(&object(false, &["other"]), Step::Hold), expected(&["other", ours]));
-        assert_eq!(patch(&object(true, &["other", ours]), Step::LetGo), expected(&["other"]));
-        assert_eq!(patch(&object(true, &[]), Step::Rest), None);
+        assert_eq!(finalizers(&object(false, &["other"]), Step::Hold), expected(&["other", ours]));
+        assert_eq!(finalizers(&object(true, &["other", ours]), Step::LetGo), expected(&["other"]));
+        assert_eq!(finalizers(&object(true, &[]), Step::Rest), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::ports::cloud::ClaimIdentity;
 mod classes;
 mod failures;
 mod launching;
+mod messages;
 
 /// A provider, the account behind it, and the clock that both go by.
 struct World {

@@ -1,3 +1,4 @@
+use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -5,7 +6,7 @@ use super::*;
 use crate::cluster::caches::known_claim;
 use crate::cluster::testing::{Calls, api_server, refusal};
 use crate::controllers::testing::{FakeCloud, context, instance as launched, registered_claim};
-use crate::model::testing::nodes::at;
+use crate::model::testing::nodes::{at, object};
 
 #[test]
 fn a_claim_of_another_providers_class_is_left_to_that() {
@@ -104,4 +105,14 @@ async fn an_instance_is_terminated_only_when_the_api_server_itself_knows_no_clai
         collector.pass().await.unwrap();
         assert_eq!(cloud.take_calls(), expected, "{stored:?}");
     }
+}
+
+#[test]
+fn people_are_told_that_an_instance_is_gone_and_where_to_look_for_who_did_it() {
+    let event = instance_gone(&object("application-x7k2q"));
+    let Regarding::NodeClaim { name, uid } = &event.regarding else { panic!("{event:?}") };
+    let told = format!("{} {} {name} {uid}: {}\n", event.severity.name(), event.reason, event.message);
+    expect![[r#"
+        Warning InstanceGone application-x7k2q application-x7k2q-uid: its instance does not exist any more, so the claim is deleted and its pods are placed anew; see EC2 or CloudTrail for who terminated it
+    "#]].assert_eq(&told);
 }

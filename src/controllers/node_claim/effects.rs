@@ -7,13 +7,15 @@ use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::index::Index;
 use super::instance;
+use super::round::Permits;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
 use crate::controllers::Context;
 use crate::controllers::writes::{Failure, Writes};
+use crate::lifecycle::drain;
 use crate::lifecycle::effect::{Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
-use crate::model::ObjectRef;
+use crate::model::{NodeClaim, ObjectRef};
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
 /// What effects are carried out with.
@@ -23,6 +25,7 @@ pub(super) struct Hands<'a> {
     pub(super) cloud: &'a dyn CloudProvider,
     pub(super) cluster: &'a ClusterFacts,
     pub(super) index: &'a Index,
+    pub(super) permits: &'a Permits,
 }
 
 impl Hands<'_> {
@@ -78,16 +81,29 @@ impl Hands<'_> {
             }
             Effect::DeleteNode(node) => writes.delete_node(node).await?,
             Effect::RemoveNodeFinalizer(node) => writes.let_node_go(&*self.current_node(node)?).await?,
-            Effect::Evict(pod) => return Ok(Some(answer(pod, self.evict(pod).await))),
+            Effect::Evict(pod) => {
+                let evicted = answer(self.evict(pod).await);
+                return Ok(Some(self.told(model, effect, pod, evicted)));
+            }
             Effect::DeletePod { pod, grace } => {
                 let grace = u32::try_from(grace.as_secs()).unwrap_or(0).max(1);
                 let parameters = DeleteParams::default().grace_period(grace).preconditions(uid_of(pod));
                 let deleted = within(self.pods(pod).delete(&pod.key.name, &parameters)).await.map(drop);
-                return Ok(Some(answer(pod, deleted)));
+                return Ok(Some(self.told(model, effect, pod, answer(deleted))));
             }
             Effect::Report(event) => self.context.events.send(event.clone()),
         }
         Ok(None)
+    }
+
+    /// The answer about a pod, of which its people are told if it leaves a node that is being removed. A planted pod is told of by the step.
+    fn told(&self, claim: &NodeClaim, effect: &Effect, pod: &PodRef, answer: EvictionAnswer) -> Answer {
+        if claim.deleted.is_some()
+            && let Some(event) = drain::event(effect, &answer)
+        {
+            self.context.events.send(event);
+        }
+        Answer::Eviction { uid: pod.uid.clone(), answer }
     }
 
     fn pods(&self, pod: &PodRef) -> Api<ApiPod> {
@@ -111,11 +127,59 @@ fn uid_of(pod: &PodRef) -> Preconditions {
     Preconditions { uid: Some(pod.uid.clone()), resource_version: None }
 }
 
-fn answer(pod: &PodRef, result: Result<(), kube::Error>) -> Answer {
-    let answer = match result {
+fn answer(result: Result<(), kube::Error>) -> EvictionAnswer {
+    match result {
         Ok(()) => EvictionAnswer::Accepted,
         Err(kube::Error::Api(status)) => EvictionAnswer::classify(status.code, &status.message),
         Err(error) => EvictionAnswer::Failed { message: error.to_string() },
-    };
-    Answer::Eviction { uid: pod.uid.clone(), answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::events::Events;
+    use crate::cluster::testing::{api_server, refusal};
+    use crate::controllers::testing::{FakeCloud, cluster, context, registered_claim};
+    use crate::model::pod::PodKey;
+    use crate::model::testing::nodes::at;
+
+    #[tokio::test]
+    async fn people_of_a_pod_are_told_when_it_leaves_a_node_that_goes_and_not_when_it_may_not() {
+        let (client, _) = api_server(|call| match call.line.as_str() {
+            "POST /api/v1/namespaces/shop/pods/free/eviction"
+            | "DELETE /api/v1/namespaces/shop/pods/free" => {
+                (200, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
+            }
+            _ => refusal(429, "the budget needs it"),
+        });
+        let (events, mut told) = Events::kept();
+        let context = Context { events, ..context(client, at(600)) };
+        let (cloud, cluster, permits) = (FakeCloud::default(), cluster(), Permits::default());
+        let index = Index::of(&context.caches);
+        let hands =
+            Hands { context: &context, cloud: &cloud, cluster: &cluster, index: &index, permits: &permits };
+        let pod = |name: &str| PodRef {
+            key: PodKey { namespace: "shop".to_owned(), name: name.to_owned() },
+            uid: format!("{name}-uid"),
+        };
+        let deleted = json!({ "metadata": { "deletionTimestamp": at(500).to_string() } });
+        let (_, ending) = registered_claim("a", "aws:///a/i-1", deleted);
+        let (_, live) = registered_claim("b", "", json!({}));
+        let delete = |name| Effect::DeletePod { pod: pod(name), grace: SignedDuration::from_secs(1) };
+        let cases = [
+            (&ending, Effect::Evict(pod("free")), Some("Evicted")),
+            (&ending, Effect::Evict(pod("protected")), None),
+            (&ending, delete("free"), Some("Disrupted")),
+            // Planted behind the fence of a node that is not there yet.
+            (&live, delete("free"), None),
+        ];
+        for (claim, effect, expected) in cases {
+            hands.carry_out(claim, &effect).await.unwrap();
+            assert_eq!(told.try_recv().ok().map(|event| event.reason), expected, "{effect:?}");
+        }
+    }
 }

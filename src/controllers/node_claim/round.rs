@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::effects::Hands;
 use super::facts::Facts;
@@ -16,8 +17,24 @@ use crate::lifecycle::memory::ClaimMemory;
 const MOST_STEPS: usize = 50;
 /// After a conflict: what is there now comes by the watch, which wakes the claim earlier.
 const AFTER_CONFLICT: Duration = Duration::from_secs(1);
-/// After a write failed.
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// So many calls to the cloud may be under way at once, of all claims.
+const MOST_CLOUD_CALLS: usize = 200;
+/// So many writes to the API server may be.
+const MOST_WRITES: usize = 200;
+
+/// Who may call whom. The two do not share: a cloud that is slow keeps no claim waiting that does not need it.
+#[derive(Debug)]
+pub(super) struct Permits {
+    cloud: Semaphore,
+    writes: Semaphore,
+}
+
+impl Default for Permits {
+    fn default() -> Self {
+        Self { cloud: Semaphore::new(MOST_CLOUD_CALLS), writes: Semaphore::new(MOST_WRITES) }
+    }
+}
 
 /// How a round ended.
 #[derive(Debug)]
@@ -28,62 +45,128 @@ pub(super) struct Ended {
     pub(super) memory: ClaimMemory,
     /// When to look again, if nothing changes before.
     pub(super) look_again: Option<Timestamp>,
+    /// Whether something could not be done. It is not to be tried again at once, whatever changes.
+    pub(super) has_failed: bool,
+}
+
+impl Ended {
+    fn nothing() -> Self {
+        Self { uid: None, memory: ClaimMemory::default(), look_again: None, has_failed: false }
+    }
+}
+
+/// Why the effects behind one were not carried out.
+enum Stopped {
+    /// Something has changed since it was decided.
+    Changed,
+    /// Something could not be done.
+    Failed,
 }
 
 /// Takes steps of the claim of this name. `memory` is of the claim with the UID `of`.
 pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory: ClaimMemory) -> Ended {
-    let mut ended = Ended { uid: of, memory, look_again: None };
+    let mut ended = Ended { uid: of, memory, ..Ended::nothing() };
+    // The permit to ask the cloud, while it is asked.
+    let mut held = None;
     for _ in 0..MOST_STEPS {
         let context = hands.context;
         let Some(facts) = Facts::gather(hands.index, &context.exempt_namespaces, name) else {
-            return Ended { uid: None, memory: ClaimMemory::default(), look_again: None };
+            return Ended::nothing();
         };
         let uid = &facts.claim.model.object.uid;
         if ended.uid.as_ref() != Some(uid) {
-            ended = Ended { uid: Some(uid.clone()), memory: ClaimMemory::default(), look_again: None };
+            ended = Ended { uid: Some(uid.clone()), ..Ended::nothing() };
         }
         ended.memory.see(facts.pods(), facts.planted());
         let step = step(&facts.view(&ended.memory), hands.context.clock.now());
+        if held.is_none() && step.effects.iter().any(Effect::asks_the_cloud) {
+            let cloud = &hands.permits.cloud;
+            held = cloud.try_acquire().ok();
+            if held.is_none() {
+                // What was decided may not hold any more when it is this claim's turn: a launch may be forbidden by then.
+                held = cloud.acquire().await.ok();
+                continue;
+            }
+        }
         ended.look_again = step.requeue_at;
-        let pause = match carry_out(hands, &facts, &step, &mut ended.memory).await {
-            Ok(()) if step.effects.iter().any(Effect::changes_anything) => continue,
+        let done = carry_out(hands, &facts, &step, &mut ended.memory).await;
+        held = None;
+        match done {
+            Ok(()) if step.effects.iter().any(Effect::changes_anything) => {}
             Ok(()) => return ended,
-            Err(pause) => pause,
-        };
-        return again_within(hands, ended, pause);
+            Err(Stopped::Changed) => {
+                let due = hands.context.clock.now().saturating_add(AFTER_CONFLICT).unwrap_or(Timestamp::MAX);
+                ended.look_again = Some(ended.look_again.map_or(due, |other| other.min(due)));
+                return ended;
+            }
+            Err(Stopped::Failed) => return Ended { has_failed: true, ..ended },
+        }
     }
     tracing::error!(node_claim = name, "the claim does not come to rest");
-    again_within(hands, ended, AFTER_FAILURE)
+    Ended { has_failed: true, ..ended }
 }
 
-fn again_within(hands: Hands<'_>, mut ended: Ended, pause: Duration) -> Ended {
-    let due = hands.context.clock.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
-    ended.look_again = Some(ended.look_again.map_or(due, |other| other.min(due)));
-    ended
-}
-
-/// Carries the effects out in order. What fails ends the round, and says how long to wait.
+/// Carries the effects out in order. What fails ends the round.
 async fn carry_out(
     hands: Hands<'_>,
     facts: &Facts,
     step: &Step,
     memory: &mut ClaimMemory,
-) -> Result<(), Duration> {
+) -> Result<(), Stopped> {
     let claim = Arc::clone(&facts.claim);
     for effect in &step.effects {
+        let asks_the_api_server = !effect.asks_the_cloud() && effect.changes_anything();
+        // The semaphores are never closed.
+        let _permit = if asks_the_api_server { hands.permits.writes.acquire().await.ok() } else { None };
         memory.begin(effect);
         match hands.carry_out(&claim, effect).await {
             Ok(Some(answer)) => memory.record(answer, hands.context.clock.now()),
             Ok(None) => {}
-            Err(Failure::Changed) => return Err(AFTER_CONFLICT),
+            Err(Failure::Changed) => return Err(Stopped::Changed),
             Err(error) => {
                 let name = &claim.model.object.name;
                 tracing::warn!(node_claim = name, %error, effect = effect.name(), "it could not be done; it is tried again");
                 if !effect.may_fail_alone() {
-                    return Err(AFTER_FAILURE);
+                    return Err(Stopped::Failed);
                 }
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::testing::api_server;
+    use crate::controllers::node_claim::index::Index;
+    use crate::controllers::testing::{FakeCloud, cluster, context, fill, registered_claim};
+    use crate::model::testing::nodes::at;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cloud_that_does_not_answer_keeps_no_claim_waiting_that_does_not_need_it() {
+        let bare = registered_claim("b", "", json!({ "metadata": { "finalizers": null }, "status": null }));
+        let answer = serde_json::to_value(&bare.1.object).unwrap();
+        let (client, calls) = api_server(move |_| (200, answer.clone()));
+        let context = context(client, at(600));
+        let index = Index::of(&context.caches);
+        let deleted = json!({ "metadata": { "deletionTimestamp": at(500).to_string() } });
+        let ending = |name: &str, id: &str| registered_claim(name, id, deleted.clone());
+        fill(&context.caches, [ending("a", "aws:///a/i-1"), ending("c", "aws:///a/i-2"), bare]);
+        let (cloud, cluster) = (FakeCloud { hangs: true, ..FakeCloud::default() }, cluster());
+        let permits = Permits { cloud: Semaphore::new(1), writes: Semaphore::new(1) };
+        let hands =
+            Hands { context: &context, cloud: &cloud, cluster: &cluster, index: &index, permits: &permits };
+        let go = |name: &'static str, seconds| {
+            let round = go(hands, name, None, ClaimMemory::default());
+            tokio::time::timeout(Duration::from_secs(seconds), round)
+        };
+        let (first, second, third) = tokio::join!(go("a", 60), go("c", 50), go("b", 60));
+        assert!(first.is_err() && second.is_err(), "they wait for the cloud");
+        assert_eq!(cloud.take_calls(), ["terminate aws:///a/i-1"], "the other waits for its turn");
+        third.unwrap();
+        assert_eq!(calls.lines()[0], "PATCH /apis/karpenter.sh/v1/nodeclaims/b");
+    }
 }

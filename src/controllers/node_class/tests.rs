@@ -4,7 +4,7 @@ use super::*;
 use crate::api::conditions::{find, is_true};
 use crate::api::ec2nodeclass::Subnet;
 use crate::cluster::testing::{Calls, api_server, refusal};
-use crate::controllers::testing::{FakeCloud, cluster_key, context};
+use crate::controllers::testing::{FakeCloud, cluster, cluster_key, context};
 use crate::ports::error::{CloudError, ErrorClass};
 
 fn class(extra: serde_json::Value) -> Ec2NodeClass {
@@ -117,19 +117,11 @@ fn controller(
     });
     let (context, cloud) = (context(client, now()), Arc::new(cloud));
     context.caches.node_classes.fill([(cluster_key("default"), deleted)]);
-    let cluster = ClusterFacts {
-        name: "test".to_owned(),
-        endpoint: String::new(),
-        certificate_authority: String::new(),
-        service_cidr: "172.20.0.0/16".to_owned(),
-        dns_address: "172.20.0.10".parse().unwrap(),
-        kubernetes_version: "1.36".to_owned(),
-    };
     let controller = NodeClassController {
         client: context.client,
         clock: context.clock,
         cloud: cloud.clone(),
-        cluster: Arc::new(cluster),
+        cluster: Arc::new(cluster()),
         node_classes: context.caches.node_classes,
         node_claims: context.caches.node_claims,
         events: context.events,

@@ -1,3 +1,4 @@
+use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
@@ -98,7 +99,7 @@ fn empty_nodes_are_marked_as_far_as_the_budget_goes_the_quietest_first() {
     check_at(&fleet, &["30%"], 200, &["mark 2", "mark 3"]);
     check_at(&fleet, &[], 200, &["mark 2", "mark 3", "mark 0"]);
     assert_eq!(check_at(&fleet, &["0"], 200, &[]).held.len(), 1);
-    let Command::Mark { conditions, .. } = &decision.commands[0] else { panic!("{decision:?}") };
+    let conditions = marked(&fleet[2].claim, at(200));
     let reason = conditions.iter().find(|condition| condition.type_ == DISRUPTION_REASON).unwrap();
     assert_eq!((reason.reason.as_str(), reason.last_transition_time.0), ("Empty", at(200)));
 }
@@ -241,9 +242,9 @@ impl Play {
         let owned = self.fleet.iter_mut().find(|owned| owned.claim.object == *claim).unwrap();
         let node = owned.node.as_mut().unwrap();
         match command {
-            Command::Mark { conditions, .. } => {
+            Command::Mark { .. } => {
                 node.taints.push(disrupted_taint());
-                owned.claim.conditions = conditions.clone();
+                owned.claim.conditions = marked(&owned.claim, at(now));
             }
             Command::Release { conditions, .. } => {
                 node.taints.retain(|taint| *taint != disrupted_taint());
@@ -336,4 +337,28 @@ fn the_last_node_of_a_pool_goes_within_a_budget_of_percents_though_it_never_beca
     let marked = |now| run(&[never.clone()], &["10%"], &BTreeSet::new(), now).commands.len();
     // Registered at 40 s, given up 15 minutes later, quiet ten seconds after that.
     assert_eq!((marked(949), marked(950)), (0, 1));
+}
+
+#[test]
+fn every_command_is_told_in_words_about_its_claim() {
+    let (claim, node) = (object("application-x7k2q"), object("n1"));
+    let commands = [
+        Command::Mark { claim: claim.clone(), node },
+        Command::Release { claim: claim.clone(), node: None, conditions: Vec::new() },
+        Command::Delete { claim },
+    ];
+    let line = |command: &Command| {
+        // The compiler asks for those that are added.
+        match command {
+            Command::Mark { .. } | Command::Release { .. } | Command::Delete { .. } => {}
+        }
+        let Event { regarding, severity, reason, message, .. } = command.event();
+        let Regarding::NodeClaim { name, .. } = regarding else { panic!("{regarding:?}") };
+        format!("{} {reason} {name}: {message}\n", severity.name())
+    };
+    expect![[r#"
+        Normal Disrupting application-x7k2q: nothing runs on it, so no more pods are scheduled there and it is removed soon
+        Normal DisruptionReleased application-x7k2q: it is needed again, or no budget allows its removal any more
+        Normal DisruptionTerminating application-x7k2q: nothing runs on it, so it is removed
+    "#]].assert_eq(&commands.iter().map(line).collect::<String>());
 }

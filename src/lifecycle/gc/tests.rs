@@ -90,6 +90,6 @@ fn an_instance_that_two_claims_name_is_not_nobodys_when_either_goes() {
     let mut other = claim().registered();
     other.object = object("other");
     let tagged = Instance { claim_uid: Some(claim().object.uid), ..instance("1", 5) };
-    check(&[tagged.clone()], &[claim().registered(), other.clone()], &[registered_node()], &[]);
+    check(std::slice::from_ref(&tagged), &[claim().registered(), other.clone()], &[registered_node()], &[]);
     check(&[tagged], &[other], &[registered_node()], &[]);
 }

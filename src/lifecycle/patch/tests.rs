@@ -128,12 +128,15 @@ fn applied_twice_a_patch_is_the_same_as_once() {
 }
 
 #[test]
-fn only_our_finalizer_is_taken_off() {
-    let mut object = node();
-    object.metadata.finalizers.as_mut().unwrap().push("karpenter.sh/termination".into());
-    let expected =
-        json!({"metadata": {"resourceVersion": "7", "uid": "u1", "finalizers": ["example.com/other"]}});
-    assert_eq!(without_finalizer(&object.metadata), expected);
-    object.metadata.finalizers = Some(vec!["karpenter.sh/termination".into()]);
-    assert_eq!(without_finalizer(&object.metadata)["metadata"]["finalizers"], json!([]));
+fn only_our_finalizer_is_put_on_or_taken_off() {
+    const OURS: &str = "karpenter.sh/termination";
+    let with = |finalizers: &[&str]| ObjectMeta {
+        finalizers: Some(finalizers.iter().map(|name| (*name).to_owned()).collect()),
+        ..ObjectMeta::default()
+    };
+    assert_eq!(finalizers(&with(&["example.com/other", OURS]), OURS, false), ["example.com/other"]);
+    assert_eq!(finalizers(&with(&[OURS]), OURS, false), [""; 0]);
+    assert_eq!(finalizers(&with(&["example.com/other"]), OURS, true), ["example.com/other", OURS]);
+    assert_eq!(finalizers(&with(&[OURS, "example.com/other"]), OURS, true), [OURS, "example.com/other"]);
+    assert_eq!(finalizers(&ObjectMeta::default(), OURS, true), [OURS]);
 }

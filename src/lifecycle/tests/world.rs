@@ -280,7 +280,6 @@ impl World {
                 let found = self.instances.iter().find(|instance| self.shows(instance));
                 return Ok(Some(Answer::Found(Ok(found.map(|instance| instance.id.clone())))));
             }
-            Effect::FindOwner { .. } => panic!("no other claim has its instance"),
             Effect::GetInstance { provider_id } => {
                 return Ok(Some(Answer::Instance(Ok(self.existence(provider_id)))));
             }
@@ -338,7 +337,8 @@ impl World {
                 }
                 return Ok(Some(Answer::Eviction { uid: pod.uid.clone(), answer: EvictionAnswer::Accepted }));
             }
-            Effect::Report(_) => {}
+            // No other claim has its instance.
+            Effect::Report(_) | Effect::FindOwner { .. } => {}
         }
         Ok(None)
     }
