@@ -8,26 +8,27 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::select_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use self::begun::Begun;
 use self::commands::{Outcome, carry_out};
-use self::told::Told;
 use self::view::View;
+use super::told::Told;
 use super::writes::{Failure, Writes};
 use super::{Context, one_term};
 use crate::disruption::decide::{Command, Decision};
 
 mod begun;
 mod commands;
-mod told;
 mod view;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
 /// After a write failed; a change that is seen comes first.
 const RETRY: Duration = Duration::from_secs(1);
+/// Why a node stays is told again after so long: the API server keeps an event for an hour.
+const TOLD_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(10);
 /// Commands that are carried out at once.
 const AT_ONCE: usize = 10;
 
@@ -57,7 +58,7 @@ impl DisruptionController {
             caches.nodes.changes(),
             caches.pods.changes(),
         ];
-        let (mut begun, mut told) = (Begun::default(), Told::default());
+        let (mut begun, mut told) = (Begun::default(), Told::new(TOLD_AGAIN_AFTER, usize::MAX));
         loop {
             for change in &mut changes {
                 change.mark_unchanged();
@@ -127,7 +128,7 @@ impl DisruptionController {
     fn tell(&self, view: &View, decision: &Decision, told: &mut Told, now: Timestamp) {
         let kept = { decision.kept.iter() }.filter_map(|(name, why)| why.event(&view.claim(name)?.model));
         let held = decision.held.iter().map(crate::disruption::decide::Held::event);
-        for event in told.news(kept.chain(held).collect(), now) {
+        for event in told.news(kept.chain(held), now) {
             self.context.events.send(event);
         }
     }

@@ -23,6 +23,7 @@ pub mod provisioning;
 pub mod retries;
 #[cfg(test)]
 mod testing;
+mod told;
 mod unhealthy;
 pub mod workload_type;
 mod writes;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -28,7 +28,6 @@ pub mod pools;
 mod review;
 #[cfg(test)]
 mod tests;
-mod told;
 mod unseen;
 pub mod waiting;
 pub mod world;
@@ -37,10 +36,10 @@ use batch::Batch;
 use fallback::Shortages;
 use nominations::{Nominations, SharedNominations};
 use pending::Pending;
-use told::Told;
 use unseen::Unseen;
 
 use super::catalogs::Catalogs;
+use super::told::Told;
 use super::{Context, live, one_term};
 use crate::cluster::caches;
 use crate::model::pod::PodKey;
@@ -56,6 +55,11 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 const PAUSE: u32 = 10;
 /// After a claim could not be created, or after twice as long each time that it happens again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The same is not told to a pod again for so long. Karpenter's value.
+const TOLD_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// So many pods are told at once; the others come next time.
+const MOST_TOLD_AT_ONCE: usize = 500;
 
 /// Launches nodes for pods that wait.
 pub struct ProvisioningController(Provisioner);
@@ -147,7 +151,7 @@ impl Provisioner {
             unseen: Unseen::default(),
             resumes: None,
             shortages: Shortages::default(),
-            told: Told::default(),
+            told: nobody_told(),
             context,
         }
     }
@@ -172,7 +176,7 @@ impl Provisioner {
         self.unseen = Unseen::default();
         self.resumes = None;
         self.shortages = Shortages::default();
-        self.told = Told::default();
+        self.told = nobody_told();
     }
 
     /// Looks at what waits, makes a plan if it is time, or waits for what makes it time.
@@ -252,4 +256,8 @@ impl Provisioner {
             }
         }
     }
+}
+
+const fn nobody_told() -> Told {
+    Told::new(TOLD_AGAIN_AFTER, MOST_TOLD_AT_ONCE)
 }

@@ -100,12 +100,9 @@ impl Provisioner {
 
     /// Tells pods that get no node why.
     fn tell(&mut self, left_out: &[Unschedulable], uids: &BTreeMap<PodKey, String>, now: Timestamp) {
-        let events = left_out.iter().map(|Unschedulable { pod, reasons }| {
-            let event = notice::left_out(pod, uid_of(pod, uids), reasons);
-            // Another pod of the same name was told nothing.
-            let what = format!("{} {}", uid_of(pod, uids), event.same_if);
-            (pod, what, event)
-        });
+        let events = left_out
+            .iter()
+            .map(|Unschedulable { pod, reasons }| notice::left_out(pod, uid_of(pod, uids), reasons));
         for event in self.told.news(events, now) {
             self.context.events.send(event);
         }
