@@ -3,6 +3,7 @@
 use super::daemon;
 use super::decide::{Endpoint, Question, Verdict};
 use super::injection;
+use super::never_schedulable::Asked;
 use super::object::{Pod, WholePod};
 use super::patch;
 use super::policies::Policies;
@@ -11,7 +12,7 @@ use super::review::Review;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{never_schedulable, parse, placement, selector, tolerations, type_label};
+use super::{parse, placement, selector, tolerations, type_label};
 
 pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
     let review = question.review;
@@ -50,17 +51,26 @@ pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
     };
     let mut reasons = judge(&subject, review);
     match question.endpoint {
-        // What a later step may still repair is for the validating call to judge.
-        Endpoint::Mutate => reasons.retain(|reason| !reason.is_repairable()),
-        Endpoint::Validate => reasons.extend(never_schedulable::judge(&subject, review)),
+        Endpoint::Mutate => {
+            // What a later step may still repair is for the validating call to judge.
+            reasons.retain(|reason| !reason.is_repairable());
+            let mut verdict = Verdict::refuse(name, reasons);
+            if verdict.is_allowed() {
+                change(&subject, &mut verdict);
+            }
+            verdict
+        }
+        Endpoint::Validate => {
+            let asked = Asked::read(&subject, review);
+            reasons.extend(asked.as_ref().and_then(Asked::refusal));
+            let mut verdict = Verdict::refuse(name.clone(), reasons);
+            verdict.warn(unknown_fields(&subject, &name));
+            if verdict.is_allowed() {
+                verdict.warn(asked.iter().flat_map(|asked| asked.warnings(&name)));
+            }
+            verdict
+        }
     }
-    let mut verdict = Verdict::refuse(name.clone(), reasons);
-    match question.endpoint {
-        Endpoint::Mutate if verdict.is_allowed() => change(&subject, &mut verdict),
-        Endpoint::Mutate => {}
-        Endpoint::Validate => verdict.warn(unknown_fields(&subject, &name)),
-    }
-    verdict
 }
 
 /// Whether an update lets the scheduler have a pod that it was kept from: only now does anything follow from what the pod says.

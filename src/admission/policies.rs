@@ -9,8 +9,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::owned::OwnedTaints;
-use crate::api::{conditions, ec2nodeclass, nodepool, workload_type as api};
+use crate::api::{conditions, ec2nodeclass, labels, nodepool, workload_type as api};
 use crate::model::envelope::{Envelope, Generations};
+use crate::model::node_pool::NodePool;
+use crate::model::requirement::Requirement;
+use crate::model::requirements::Requirements;
 use crate::model::workload_type::{self, Fleet, Policy, Pool, Published, WorkloadType};
 
 /// For how long pods that were made by the policy before the current one are admitted: replicas learn of a change at different moments, and
@@ -44,6 +47,8 @@ impl Default for Settings {
 pub struct Inventory {
     types: BTreeMap<String, TypeObject>,
     pools: BTreeMap<String, Pool>,
+    /// What the labels of each pool's nodes can be, by what the pool says; absent for one that cannot be used.
+    node_labels: BTreeMap<String, Requirements>,
     /// The generation of each pool, and the name of its class.
     pool_objects: BTreeMap<String, (i64, String)>,
     /// Each class with its generation.
@@ -81,6 +86,9 @@ impl Inventory {
         let class = object.spec.template.spec.node_class_ref.name.clone();
         let generation = object.metadata.generation.unwrap_or_default();
         self.pool_objects.insert(name.clone(), (generation, class));
+        if let Ok(pool) = NodePool::from_api(object) {
+            self.node_labels.insert(name.clone(), pool.requirements);
+        }
         self.pools.insert(name, Pool::read(object));
     }
 
@@ -145,6 +153,8 @@ pub struct Policies {
     owned: OwnedTaints,
     types: BTreeMap<String, WorkloadType>,
     pools: BTreeMap<String, Pool>,
+    /// What the labels of each pool's nodes can be, those of its types included.
+    node_labels: BTreeMap<String, Requirements>,
     node_classes: BTreeMap<String, i64>,
 }
 
@@ -176,12 +186,21 @@ impl Policies {
             by_type.insert(name.clone(), object.policy(self.by_type.get(name), envelope, now));
             types.insert(name.clone(), object.spec.clone());
         }
+        let mut node_labels = inventory.node_labels;
+        for spec in types.values() {
+            for pool in &spec.pools {
+                if let Some(of_nodes) = node_labels.get_mut(pool) {
+                    of_nodes.add(Requirement::one_of(&labels::node_type_label(&spec.name), [""]));
+                }
+            }
+        }
         Self {
             settings: self.settings.clone(),
             by_type,
             owned,
             types,
             pools: inventory.pools,
+            node_labels,
             node_classes: inventory.node_classes,
         }
     }
@@ -228,6 +247,11 @@ impl Policies {
 
     pub(super) fn pools(&self) -> &BTreeMap<String, Pool> {
         &self.pools
+    }
+
+    /// What the labels of the pool's nodes can be.
+    pub(super) fn node_labels(&self, pool: &str) -> Option<&Requirements> {
+        self.node_labels.get(pool)
     }
 
     pub(super) fn has_node_class(&self, name: &str) -> bool {

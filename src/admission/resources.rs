@@ -22,6 +22,7 @@ use crate::api::{labels, nodepool, workload_type as api};
 use crate::model::node_pool::NodePool;
 use crate::model::problem::Problem;
 use crate::model::requirements::nearest_key;
+use crate::model::resources::HUGE_PAGES_PREFIX;
 use crate::model::taints::{Effect, Taint};
 use crate::model::workload_type::{
     FindingKind, Fleet, Pool, WorkloadType, derive, is_ownable, shared_taints,
@@ -79,6 +80,7 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
     }
     verdict.warn(unknown_types(policies, &objects));
     verdict.warn(open(policies, &objects));
+    verdict.warn(unknown_limits(&objects));
     let name = objects.new.metadata.name.clone().unwrap_or_default();
     let mut pools = policies.pools().clone();
     pools.insert(name.clone(), Pool::read(&objects.new));
@@ -113,6 +115,17 @@ fn unknown_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>)
         })
     });
     unknown.collect()
+}
+
+/// Limits on what no node has: a name without a domain is one of Kubernetes' own, or a slip.
+fn unknown_limits(objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
+    const KNOWN: [&str; 5] = ["cpu", "ephemeral-storage", "memory", "nodes", "pods"];
+    let is_known =
+        |name: &str| KNOWN.contains(&name) || name.contains('/') || name.starts_with(HUGE_PAGES_PREFIX);
+    let unknown = objects.new.spec.limits.keys().filter(|name| !is_known(name));
+    unknown
+        .map(|resource| Warning::UnknownLimit { object: objects.name.clone(), resource: resource.clone() })
+        .collect()
 }
 
 /// A pool that types name and that keeps nobody away: it never did, or its taint is being removed.

@@ -5,6 +5,7 @@
 use super::corrected;
 use super::decide::{Question, Verdict};
 use super::injection;
+use super::never_schedulable::Asked;
 use super::object::Template;
 use super::parse;
 use super::pods::unknown_fields;
@@ -14,7 +15,7 @@ use super::review::TemplateKind;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{never_schedulable, placement, selector, tolerations, type_label};
+use super::{placement, selector, tolerations, type_label};
 
 pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: TemplateKind) -> Verdict {
     let review = question.review;
@@ -51,12 +52,16 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         now: question.now,
     };
     let mut reasons = judge(&subject);
-    reasons.extend(never_schedulable::judge(&subject, review));
+    let asked = Asked::read(&subject, review);
+    reasons.extend(asked.as_ref().and_then(Asked::refusal));
     let advice = corrected::fragment(&subject, kind, &reasons);
     let mut verdict = Verdict::refuse(name.clone(), reasons);
     verdict.advice = advice;
     verdict.warn(unknown_fields(&subject, &name));
     verdict.warn(stays_away(&subject, &name));
+    if verdict.is_allowed() {
+        verdict.warn(asked.iter().flat_map(|asked| asked.warnings(&name)));
+    }
     verdict
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::model::reason::Reason;
 use crate::model::taints::Taint;
 use crate::model::text::Excerpt;
 use crate::model::workload_type::Finding;
@@ -104,6 +105,29 @@ pub enum Warning {
         /// What it may mean.
         nearest: Option<String>,
     },
+    /// No node is launched for what a person wrote.
+    NothingLaunchedFor {
+        /// The object.
+        object: String,
+        /// Why.
+        why: Reason,
+    },
+    /// A resource is requested that no node of the type is known to have.
+    UnknownResource {
+        /// The object.
+        object: String,
+        /// The type.
+        workload_type: String,
+        /// The resource.
+        resource: String,
+    },
+    /// A limit is on something that no node counts.
+    UnknownLimit {
+        /// The object.
+        object: String,
+        /// What is limited.
+        resource: String,
+    },
     /// A namespace has another type than before, or none any more.
     PodsStay {
         /// The object.
@@ -187,6 +211,26 @@ impl fmt::Display for Warning {
                 }?;
                 f.write_str("; nothing is launched by that name, unless EC2 has it")
             }
+            Self::NothingLaunchedFor { object, why } => write!(
+                f,
+                "{}: no node is launched for it: {}; {}",
+                Excerpt(object),
+                why.problem(),
+                why.advice()
+            ),
+            Self::UnknownResource { object, workload_type, resource } => write!(
+                f,
+                "{}: it requests {}, which no node of workload type {} is known to have: it may never run",
+                Excerpt(object),
+                Excerpt(resource),
+                Excerpt(workload_type)
+            ),
+            Self::UnknownLimit { object, resource } => write!(
+                f,
+                "{}: spec.limits[{}] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu",
+                Excerpt(object),
+                Excerpt(resource)
+            ),
             Self::PodsStay { object, old } => write!(
                 f,
                 "{}: pods that run already keep tolerations and nodes of workload type {} until they are recreated",

@@ -3,14 +3,16 @@
 use std::fmt::Debug;
 
 use kube::Resource;
-use kube::api::Api;
+use kube::api::{Api, DeleteParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use treenail::api::conditions::{self, Condition, ConditionStatus};
+use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::nodepool::NodePool;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
+use crate::support::claims::{await_class, claim, create, holds, soon_event};
 use crate::support::cluster::{administrator, apply, eventually};
 use crate::support::world::{World, on_treenail};
 
@@ -31,6 +33,18 @@ fn pool_and_type(name: &str, class: &str, instance_type: &str) -> Value {
         "spec": { "pools": [{ "name": name }] },
     });
     json!({ "apiVersion": "v1", "kind": "List", "items": [pool, workload_type] })
+}
+
+/// A class whose subnets have this value of the tag that the lab's own have.
+fn class(name: &str, subnets: &str) -> Value {
+    json!({
+        "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": { "name": name },
+        "spec": {
+            "amiSelectorTerms": [{ "alias": "al2023@latest" }], "role": "lab-node",
+            "subnetSelectorTerms": [{ "tags": { "karpenter.sh/discovery": subnets } }],
+            "securityGroupSelectorTerms": [{ "tags": { "karpenter.sh/discovery": "lab" } }],
+        },
+    })
 }
 
 /// Waits until a condition fails for this reason, and it and `Ready` say this.
@@ -66,17 +80,14 @@ fn of_type(workload_type: &WorkloadType) -> Option<&[Condition]> {
     Some(workload_type.status.as_ref()?.conditions.as_slice())
 }
 
+fn of_class(class: &Ec2NodeClass) -> Option<&[Condition]> {
+    Some(class.status.as_ref()?.conditions.as_slice())
+}
+
 #[test]
 fn a_pool_from_which_nothing_can_be_launched_is_not_ready_and_neither_is_its_type() {
     on_treenail(async |world| {
-        let astray = json!({
-            "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": { "name": "astray" },
-            "spec": {
-                "amiSelectorTerms": [{ "alias": "al2023@latest" }], "role": "lab-node",
-                "subnetSelectorTerms": [{ "tags": { "team": "nobody" } }],
-                "securityGroupSelectorTerms": [{ "tags": { "karpenter.sh/discovery": "lab" } }],
-            },
-        });
+        let astray = class("astray", "nobody");
         let outcome = apply(&world.lab, &User::administrator(), &astray.to_string()).await;
         assert!(outcome.success, "{}", outcome.stderr);
 
@@ -84,7 +95,7 @@ fn a_pool_from_which_nothing_can_be_launched_is_not_ready_and_neither_is_its_typ
         let no_type =
             "no instance type has node.kubernetes.io/instance-type In [m5a.largee] (did you mean m5a.large?)";
         let missing = "EC2NodeClass nowhere does not exist";
-        let no_subnet = "SubnetsReady=False: no subnet matches spec.subnetSelectorTerms";
+        let no_subnet = "SubnetsReady=False: no subnet matches spec.subnetSelectorTerms (tags karpenter.sh/discovery=nobody)";
         let cases = [
             (
                 "unready-type",
@@ -117,5 +128,38 @@ fn a_pool_from_which_nothing_can_be_launched_is_not_ready_and_neither_is_its_typ
             is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", &told)).await;
             is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", message)).await;
         }
+    });
+}
+
+#[test]
+fn a_class_that_is_being_deleted_says_which_claims_hold_it_and_goes_after_the_last() {
+    const NAME: &str = "leaving";
+    on_treenail(async |world| {
+        let client = administrator(&world.lab).await;
+        for objects in [class(NAME, "lab"), pool_and_type(NAME, NAME, "c7i.xlarge")] {
+            let outcome = apply(&world.lab, &User::administrator(), &objects.to_string()).await;
+            assert!(outcome.success, "{}", outcome.stderr);
+        }
+        await_class(&client, NAME).await;
+        let mut held = serde_json::to_value(claim("leaving-1")).unwrap();
+        held["metadata"]["labels"]["karpenter.sh/nodepool"] = json!(NAME);
+        held["spec"]["nodeClassRef"]["name"] = json!(NAME);
+        held["spec"]["taints"][0]["value"] = json!(NAME);
+        let claims = create(world, &serde_json::from_value(held).unwrap()).await;
+        eventually(&claims, "leaving-1", holds("Launched")).await.unwrap();
+
+        let classes: Api<Ec2NodeClass> = Api::all(client.clone());
+        classes.delete(NAME, &DeleteParams::default()).await.unwrap();
+        let waits = "it goes once no NodeClaim uses it: leaving-1; delete those, or their NodePools";
+        is_told(world, NAME, of_class, "Ready", ("Terminating", waits)).await;
+        soon_event(&client, NAME, "WaitingOnNodeClaimTermination").await;
+        let leaving = "EC2NodeClass leaving is being deleted";
+        is_told(world, NAME, of_pool, "NodeClassReady", ("NodeClassTerminating", leaving)).await;
+        is_told(world, NAME, of_type, "PoolsReady", ("NodePoolNotReady", leaving)).await;
+
+        claims.delete("leaving-1", &DeleteParams::default()).await.unwrap();
+        eventually(&classes, NAME, |class: Option<&Ec2NodeClass>| class.is_none()).await.unwrap();
+        let missing = "EC2NodeClass leaving does not exist; create it";
+        is_told(world, NAME, of_pool, "NodeClassReady", ("NodeClassNotFound", missing)).await;
     });
 }

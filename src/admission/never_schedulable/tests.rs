@@ -162,3 +162,73 @@ fn on_an_update_only_a_change_of_what_is_asked_for_counts() {
 fn what_cannot_be_read_is_left_to_the_api_server() {
     assert_eq!(world(&[]).outcome(&Call::deployment("shop", requesting("much"))), "admitted");
 }
+
+#[test]
+fn what_no_node_is_launched_for_is_a_warning() {
+    let selecting = |key: &str, value: &str| json!({ "containers": [], "nodeSelector": { key: value } });
+    let mut world = world(&[]);
+    let mut pools =
+        ["application", "monitoring"].map(|name| node_pool(name, &format!("node-type={name}:NoSchedule")));
+    pools[0].spec.template.spec.requirements = serde_json::from_value(json!([
+        { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+        { "key": "disk", "operator": "In", "values": ["ssd"] },
+    ]))
+    .unwrap();
+    let types = ["application", "monitoring"].map(|name| workload_type(name, name));
+    world.policies = world.policies.next(inventory(&pools, &types), world.now);
+    let check = |key: &str, value: &str, expected: &Expect| {
+        expected.assert_eq(&show(&world.send(&Call::deployment("shop", selecting(key, value))).1));
+    };
+    check("disk", "ssd", &expect!["admitted"]);
+    check("topology.kubernetes.io/zone", "z", &expect!["admitted"]);
+    check("kubernetes.io/hostname", "node-1", &expect!["admitted"]);
+    check("workload-type.node-restriction.kubernetes.io/application", "", &expect!["admitted"]);
+    check(
+        "karpenter.sh/capacity-type",
+        "spot",
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it"#]],
+    );
+    check(
+        "disks",
+        "ssd",
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: no node is launched for it: disks In [ssd] is asked for, but the nodes do not have the label; did you mean disk?"#]],
+    );
+    check(
+        "node-type",
+        "application",
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: no node is launched for it: node-type In [application] is asked for, but the nodes do not have the label; add the label to the NodePool's template, or do not ask for it"#]],
+    );
+    check(
+        "workload-type.node-restriction.kubernetes.io/monitoring",
+        "",
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: no node is launched for it: workload-type.node-restriction.kubernetes.io/monitoring In [""] is asked for, but the nodes do not have the label; did you mean workload-type.node-restriction.kubernetes.io/application?"#]],
+    );
+    // Only what is new is told, and pods of controllers are explained when they wait.
+    let stored = Call::deployment("shop", selecting("disks", "ssd"));
+    assert_eq!(show(&world.validate(&stored.update("/spec/replicas", json!(2)))), "admitted");
+    let owned = Call::pod("shop", selecting("disks", "ssd"));
+    let owned = owned.with("/metadata/ownerReferences", json!([owner("apps/v1", "ReplicaSet", "web")]));
+    assert_eq!(world.send(&owned).1.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_resource_that_no_node_is_known_to_have_is_a_warning() {
+    let requesting =
+        |name: &str| json!({ "containers": [{ "name": "app", "resources": { "limits": { name: "1" } } }] });
+    check(
+        &Call::deployment("shop", requesting("nvidia.com/gpu")),
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run"#]],
+    );
+    let unknown = world(&[("NodePool", 2)]).send(&Call::deployment("shop", requesting("nvidia.com/gpu"))).1;
+    assert_eq!(show(&unknown), "admitted", "nothing is known of the nodes");
+}

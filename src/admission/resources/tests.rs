@@ -277,3 +277,13 @@ fn an_instance_type_that_is_not_known_is_named_with_the_nearest_one() {
         Warning: nodepool p: spec.template.spec.requirements[0]: instance type quantum.huge is not known; nothing is launched by that name, unless EC2 has it
         Warning: nodepool p: spec.template.spec.requirements[1]: instance type m5 is not known (did you mean m5a?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.validate(&call)));
 }
+
+#[test]
+fn a_limit_on_what_no_node_has_is_told() {
+    let limits =
+        json!({ "cpu": "10", "nvidia.com/gpu": "4", "hugepages-2Mi": "1Gi", "nodes": "3", "gpu": "4" });
+    let mut call = pool("p", "a=b:NoSchedule").with("/spec/limits", limits);
+    call = call.with("/spec/template/spec/nodeClassRef/group", json!("treenail.dev"));
+    let verdict = World::new().validate(&call);
+    expect!["nodepool p: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu"].assert_eq(verdict.warnings.last().unwrap());
+}

