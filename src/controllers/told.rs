@@ -11,7 +11,7 @@ use crate::model::event::Regarding;
 /// What was told, by the object and what makes events about it the same, and when.
 #[derive(Debug)]
 pub(super) struct Told {
-    told: BTreeMap<(Regarding, String), Timestamp>,
+    at: BTreeMap<(Regarding, String), Timestamp>,
     again_after: SignedDuration,
     most_at_once: usize,
 }
@@ -19,12 +19,12 @@ pub(super) struct Told {
 impl Told {
     /// Nothing so far. What lasts is told again after `again_after`; so many events are told at once, and the others at the next look.
     pub(super) const fn new(again_after: SignedDuration, most_at_once: usize) -> Self {
-        Self { told: BTreeMap::new(), again_after, most_at_once }
+        Self { at: BTreeMap::new(), again_after, most_at_once }
     }
 
     /// Of everything that could be told now, what is worth telling. What is not among it any more is news when it comes back.
     pub(super) fn news(&mut self, events: impl IntoIterator<Item = Event>, now: Timestamp) -> Vec<Event> {
-        let mut before = std::mem::take(&mut self.told);
+        let mut before = std::mem::take(&mut self.at);
         let mut news = Vec::new();
         for event in events {
             let key = (event.regarding.clone(), event.same_if.clone());
@@ -32,7 +32,7 @@ impl Told {
             if told.is_none() && news.len() == self.most_at_once {
                 continue;
             }
-            self.told.insert(key, told.unwrap_or(now));
+            self.at.insert(key, told.unwrap_or(now));
             if told.is_none() {
                 news.push(event);
             }
@@ -81,6 +81,6 @@ mod tests {
         }
         assert_eq!(counts, [500, 500, 200, 0]);
         told.news([], at(4));
-        assert!(told.told.is_empty(), "those that wait no more are forgotten");
+        assert!(told.at.is_empty(), "those that wait no more are forgotten");
     }
 }
