@@ -55,7 +55,12 @@ fn a_template_whose_pods_would_name_a_type_that_their_namespace_has_not_is_refus
         check(&labelled(&name, &path, "kube-system"), "admitted");
         check(&labelled(&name, &path, "plain").update("/metadata/labels", json!({ "a": "b" })), "admitted");
     }
-    check_text(&labelled("apps/Deployment", "spec/template", "plain"), &expect![[r#"TypeNotAllowed: deployment plain/web: spec.template.metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type"#]]);
+    check_text(
+        &labelled("apps/Deployment", "spec/template", "plain"),
+        &expect![[
+            r#"TypeNotAllowed: deployment plain/web: spec.template.metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type"#
+        ]],
+    );
 }
 
 #[test]
