@@ -1,6 +1,7 @@
 //! V7: templates are judged as if their pods had been injected, so that what could never work is refused where a person writes it.
 //!
-//! Templates are never changed (M4). A template of a namespace without a type is never judged; its pods are.
+//! Templates are never changed (M4). Of a template of a namespace without a type only the type label is judged, which such pods may not have;
+//! everything else of its pods is judged when they are made.
 
 use super::corrected;
 use super::decide::{Question, Verdict};
@@ -20,7 +21,7 @@ use super::{placement, selector, tolerations, type_label};
 pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: TemplateKind) -> Verdict {
     let review = question.review;
     let standing = Standing::of(policies, &review.namespace, question.namespace);
-    if matches!(standing, Standing::Exempt | Standing::Typeless) {
+    if matches!(standing, Standing::Exempt) {
         return Verdict::default();
     }
     let read = |object| Template::parse(kind, object).map_err(parse::malformed);
@@ -51,6 +52,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         baseline: stored,
         now: question.now,
     };
+    if matches!(standing, Standing::Typeless) {
+        return Verdict::refuse(name, type_label::judge_label(&subject).into_iter().collect());
+    }
     let mut reasons = judge(&subject);
     let asked = Asked::read(&subject, review);
     reasons.extend(asked.as_ref().and_then(Asked::refusal));

@@ -94,11 +94,12 @@ pub struct Subject<'a> {
     pub created: Timestamp,
 }
 
-/// Why an object is not ready that somebody has deleted: in one word, and what it waits for.
+/// Why an object is not ready that somebody has deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in a condition")]
 pub struct End {
+    /// In one word.
     pub reason: &'static str,
+    /// What it waits for.
     pub message: String,
 }
 
@@ -261,7 +262,6 @@ impl ConditionTypes {
         if unhealthy.is_empty() {
             return Change::holds(READY);
         }
-        // This line is what people see first, and often all that they see.
         let told = |c: &&Condition| match c.message.lines().next() {
             Some(why) if c.status == ConditionStatus::False => format!("{}={}: {why}", c.type_, c.status),
             Some(_) | None => format!("{}={}", c.type_, c.status),

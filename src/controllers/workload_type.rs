@@ -4,6 +4,7 @@
 //! The fence waits for nobody: what depends on the cloud is put in as far as it is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
@@ -138,18 +139,18 @@ impl WorkloadTypeController {
         let objects = caches.workload_types.all();
         let types: BTreeMap<_, _> =
             objects.iter().map(|object| (object.name_any(), WorkloadType::read(object))).collect();
-        let pools: BTreeMap<_, _> =
-            caches.node_pools.all().iter().map(|object| (object.name_any(), self.pool(object))).collect();
+        let left_to = match &*self.karpenters_lease.borrow() {
+            Leadership::Other(holder) => Some(holder.clone()),
+            Leadership::Nobody | Leadership::Ours => None,
+        };
+        let pool = |object: &Arc<NodePool>| (object.name_any(), self.pool(object, left_to.is_some()));
+        let pools: BTreeMap<_, _> = caches.node_pools.all().iter().map(pool).collect();
         let nodes = self.launched_nodes(&types);
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let claims = caches.node_claims.all();
         let costs = costs(claims.iter().map(|claim| &claim.model), &self.catalogs.all());
         let counts = Counts { costs, ..self.counts(&nodes) };
-        let left_to = match &*self.karpenters_lease.borrow() {
-            Leadership::Other(holder) => Some(holder.clone()),
-            Leadership::Nobody | Leadership::Ours => None,
-        };
         let now = self.context.clock.now();
         let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
             .filter_map(|object| types.get(&object.name_any()))
@@ -200,10 +201,11 @@ impl WorkloadTypeController {
         Ok(())
     }
 
-    fn pool(&self, object: &NodePool) -> Pool {
+    fn pool(&self, object: &NodePool, is_left: bool) -> Pool {
         let class = &object.spec.template.spec.node_class_ref.name;
         let class = self.context.caches.node_classes.get("", class);
-        let no_type = self.catalogs.no_type(object, class.as_deref());
+        // Whoever has the pools may know other instance types.
+        let no_type = if is_left { None } else { self.catalogs.no_type(object, class.as_deref()) };
         Pool { readiness: readiness(object, class.as_deref(), no_type.as_deref()), ..Pool::read(object) }
     }
 

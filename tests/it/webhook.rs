@@ -341,3 +341,33 @@ fn a_type_and_namespaces_of_it_can_be_applied_together() {
         }
     });
 }
+
+#[test]
+fn a_template_of_a_namespace_without_a_type_may_not_name_one() {
+    on_treenail(async |world| {
+        let lab = &world.lab;
+        namespace(lab, "labels-alone", &[]).await;
+        let pod = |workload_type: &str| {
+            json!({
+                "metadata": { "labels": { "app": "web", "treenail.dev/workload-type": workload_type } },
+                "spec": { "restartPolicy": "OnFailure", "containers": [{ "name": "app", "image": "app" }] },
+            })
+        };
+        let cron_job = json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": "web", "namespace": "labels-alone" },
+            "spec": { "schedule": "0 0 1 1 *", "jobTemplate": { "spec": { "template": pod("aplication") } } },
+        });
+        let pod_template = json!({
+            "apiVersion": "v1", "kind": "PodTemplate", "metadata": { "name": "web", "namespace": "labels-alone" },
+            "template": pod("application"),
+        });
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "web", "namespace": "labels-alone" },
+            "spec": { "template": pod("application") },
+        });
+        for template in [cron_job, pod_template, job] {
+            let outcome = apply(lab, &User::administrator(), &template.to_string()).await;
+            assert!(!outcome.success && outcome.stderr.contains("TypeNotAllowed: "), "{}", outcome.stderr);
+        }
+    });
+}

@@ -42,7 +42,29 @@ fn templates_of_every_kind_are_judged_and_none_is_changed() {
 }
 
 #[test]
-fn templates_of_namespaces_without_type_are_never_judged() {
+fn a_template_whose_pods_would_name_a_type_that_their_namespace_has_not_is_refused() {
+    let labelled = |kind: &str, path: &str, namespace: &str| {
+        let labels = json!({ "treenail.dev/workload-type": "monitoring" });
+        Call::template(kind, namespace, json!({})).with(&format!("/{path}/metadata/labels"), labels)
+    };
+    for (kind, name) in kinds() {
+        let path = kind.template_path().join("/");
+        check(&labelled(&name, &path, "plain"), "TypeNotAllowed");
+        check(&labelled(&name, &path, "shop"), "TypeNotAllowed");
+        check(&labelled(&name, &path, "watch"), "admitted");
+        check(&labelled(&name, &path, "kube-system"), "admitted");
+        check(&labelled(&name, &path, "plain").update("/metadata/labels", json!({ "a": "b" })), "admitted");
+    }
+    check_text(
+        &labelled("apps/Deployment", "spec/template", "plain"),
+        &expect![[
+            r#"TypeNotAllowed: deployment plain/web: spec.template.metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type"#
+        ]],
+    );
+}
+
+#[test]
+fn templates_of_namespaces_without_type_are_not_judged_otherwise() {
     for (_, name) in kinds() {
         for namespace in ["plain", "kube-system"] {
             let spec = json!({ "nodeName": "n", "tolerations": [{ "operator": "Exists" }] });
