@@ -17,6 +17,7 @@ use self::view::View;
 use super::told::Told;
 use super::writes::{Failure, Writes};
 use super::{Context, one_term};
+use crate::disruption::budgets::Held;
 use crate::disruption::decide::{Command, Decision};
 
 mod begun;
@@ -127,7 +128,7 @@ impl DisruptionController {
 
     fn tell(&self, view: &View, decision: &Decision, told: &mut Told, now: Timestamp) {
         let kept = { decision.kept.iter() }.filter_map(|(name, why)| why.event(&view.claim(name)?.model));
-        let held = decision.held.iter().map(crate::disruption::decide::Held::event);
+        let held = decision.held.iter().map(Held::event);
         for event in told.news(kept.chain(held), now) {
             self.context.events.send(event);
         }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::writes::{Failure, Writes};
 use super::{Context, live, one_term};
+use crate::api::labels;
 use crate::cluster::caches::KnownClaim;
 use crate::lifecycle::gc::{self, Garbage, Inventory};
 use crate::model::event::{Event, Regarding, Severity};
@@ -124,7 +125,8 @@ impl GarbageController {
         match self.cloud.get(id).await {
             Err(error) if error.class == ErrorClass::NotFound => true,
             Ok(_) => {
-                tracing::warn!(node_claim = claim.name, provider_id = %id, "the instance exists and has not the tags by which it is listed; give it back its tags");
+                tracing::warn!(node_claim = claim.name, provider_id = %id, "the instance exists and is not listed; the claim stays");
+                self.context.events.send(instance_not_listed(claim, id));
                 false
             }
             Err(error) => {
@@ -161,6 +163,20 @@ fn instance(instance: &Instance) -> gc::Instance {
         launched: instance.launched_at,
         claim_uid: instance.claim_uid().map(str::to_owned),
         is_ending: instance.state == InstanceState::ShuttingDown,
+    }
+}
+
+/// Without its tags it is not terminated, either, when its claim is deleted.
+fn instance_not_listed(claim: &ObjectRef, id: &ProviderId) -> Event {
+    let tags = [labels::NODEPOOL_TAG, labels::EC2NODECLASS_TAG, labels::CLUSTER_NAME_TAG].join(", ");
+    Event {
+        regarding: Regarding::NodeClaim { name: claim.name.clone(), uid: claim.uid.clone() },
+        severity: Severity::Warning,
+        reason: "InstanceNotListed",
+        message: format!(
+            "its instance {id} exists and is not listed as one of the cluster's, so it could not be terminated; give it back its tags {tags}"
+        ),
+        same_if: String::new(),
     }
 }
 

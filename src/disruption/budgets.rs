@@ -5,6 +5,7 @@
 //! only ever takes away.
 
 use crate::api::budget::{Budget, DisruptionReason, NodeCount};
+use crate::model::event::{Event, Regarding, Severity};
 
 /// How many nodes may be disrupted at once, and who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,42 @@ pub struct Allowance {
     pub nodes: usize,
     /// The index of the budget that says so; absent if none applies, and then the number has no limit.
     pub budget: Option<usize>,
+}
+
+/// A pool whose budgets keep nodes that could be given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The pool.
+    pub pool: String,
+    /// Its UID.
+    pub uid: String,
+    /// What its budgets allow.
+    pub allowance: Allowance,
+    /// How many of its nodes are being disrupted.
+    pub disrupted: usize,
+    /// How many more could be.
+    pub waiting: usize,
+}
+
+impl Held {
+    /// What people are told.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        let budget = self
+            .allowance
+            .budget
+            .map_or_else(String::new, |index| format!("spec.disruption.budgets[{index}] "));
+        Event {
+            regarding: Regarding::NodePool { name: self.pool.clone(), uid: self.uid.clone() },
+            severity: Severity::Normal,
+            reason: "DisruptionBlocked",
+            message: format!(
+                "{} empty nodes are kept: {budget}allows {} at once, and {} are disrupted or not ready",
+                self.waiting, self.allowance.nodes, self.disrupted
+            ),
+            same_if: String::new(),
+        }
+    }
 }
 
 /// What the budgets allow for the reason in a pool of so many nodes.

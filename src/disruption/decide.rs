@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::budgets::{Allowance, allowance};
+use super::budgets::{Allowance, Held, allowance};
 use super::candidates::{Ineligible, Machine, Pool, check};
 use super::emptiness::{is_settled, quiet_since};
 use crate::api::budget::DisruptionReason;
@@ -93,42 +93,6 @@ impl Command {
             severity: Severity::Normal,
             reason,
             message: message.to_owned(),
-            same_if: String::new(),
-        }
-    }
-}
-
-/// A pool whose budgets keep nodes that could be given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The pool.
-    pub pool: String,
-    /// Its UID.
-    pub uid: String,
-    /// What its budgets allow.
-    pub allowance: Allowance,
-    /// How many of its nodes are being disrupted.
-    pub disrupted: usize,
-    /// How many more could be.
-    pub waiting: usize,
-}
-
-impl Held {
-    /// What people are told.
-    #[must_use]
-    pub fn event(&self) -> Event {
-        let budget = self
-            .allowance
-            .budget
-            .map_or_else(String::new, |index| format!("spec.disruption.budgets[{index}] "));
-        Event {
-            regarding: Regarding::NodePool { name: self.pool.clone(), uid: self.uid.clone() },
-            severity: Severity::Normal,
-            reason: "DisruptionBlocked",
-            message: format!(
-                "{} empty nodes are kept: {budget}allows {} at once, and {} are disrupted or not ready",
-                self.waiting, self.allowance.nodes, self.disrupted
-            ),
             same_if: String::new(),
         }
     }

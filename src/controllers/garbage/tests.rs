@@ -108,11 +108,14 @@ async fn an_instance_is_terminated_only_when_the_api_server_itself_knows_no_clai
 }
 
 #[test]
-fn people_are_told_that_an_instance_is_gone_and_where_to_look_for_who_did_it() {
-    let event = instance_gone(&object("application-x7k2q"));
-    let Regarding::NodeClaim { name, uid } = &event.regarding else { panic!("{event:?}") };
-    let told = format!("{} {} {name} {uid}: {}\n", event.severity.name(), event.reason, event.message);
+fn people_are_told_that_an_instance_is_gone_or_lost_its_tags_and_what_to_do() {
+    let claim = object("application-x7k2q");
+    let told = [instance_gone(&claim), instance_not_listed(&claim, &ProviderId::new(ID))].map(|event| {
+        let Regarding::NodeClaim { name, uid } = &event.regarding else { panic!("{event:?}") };
+        format!("{} {} {name} {uid}: {}\n", event.severity.name(), event.reason, event.message)
+    });
     expect![[r#"
         Warning InstanceGone application-x7k2q application-x7k2q-uid: its instance does not exist any more, so the claim is deleted and its pods are placed anew; see EC2 or CloudTrail for who terminated it
-    "#]].assert_eq(&told);
+        Warning InstanceNotListed application-x7k2q application-x7k2q-uid: its instance aws:///us-east-1a/i-1 exists and is not listed as one of the cluster's, so it could not be terminated; give it back its tags karpenter.sh/nodepool, karpenter.k8s.aws/ec2nodeclass, eks:eks-cluster-name
+    "#]].assert_eq(&told.concat());
 }
