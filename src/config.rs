@@ -89,7 +89,7 @@ pub struct ControllerSettings {
     /// Name of the cluster, as EC2's tags carry it.
     #[arg(long, env = "CLUSTER_NAME", value_parser = cluster_name)]
     pub cluster_name: String,
-    /// URL of the API server, as nodes reach it; by default the one of the own kubeconfig.
+    /// URL of the API server, as nodes reach it; by default the one that EKS names, or else that of the own kubeconfig.
     #[arg(long, env = "CLUSTER_ENDPOINT")]
     pub cluster_endpoint: Option<String>,
     /// Certificate authority that nodes trust, base64 of PEM; by default the one of the own kubeconfig.

@@ -11,22 +11,19 @@ use kube::api::Api;
 use crate::config::ControllerSettings;
 use crate::ports::cloud::ClusterFacts;
 
-/// Reads the facts. `service_cidr` is the cloud's answer. What no node could join by is refused here, and not at every launch.
+/// Reads the facts. `service_cidr` and `endpoint` are the cloud's answer. What no node could join by is refused here, and not at every launch.
 pub(super) async fn read(
     settings: &ControllerSettings,
     config: &kube::Config,
     client: &Client,
-    service_cidr: String,
+    (service_cidr, endpoint): (String, Option<String>),
 ) -> Result<ClusterFacts> {
     let version = client.apiserver_version().await.context("ask the API server for its version")?;
     // Managed control planes report minors such as `33+`.
     let minor = version.minor.trim_end_matches(|character: char| !character.is_ascii_digit());
     Ok(ClusterFacts {
         name: settings.cluster_name.clone(),
-        endpoint: match &settings.cluster_endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => config.cluster_url.to_string().trim_end_matches('/').to_owned(),
-        },
+        endpoint: endpoint_of(settings.cluster_endpoint.as_deref().or(endpoint.as_deref()), config),
         certificate_authority: match &settings.cluster_ca_bundle {
             Some(bundle) => authority_of(bundle)?,
             None => authority_in(config)?,
@@ -35,6 +32,12 @@ pub(super) async fn read(
         dns_address: dns_address(client).await?,
         kubernetes_version: format!("{}.{minor}", version.major),
     })
+}
+
+/// The URL by which nodes reach the API server. That of the own kubeconfig comes last: in a pod it is an address that only pods can use.
+fn endpoint_of(known: Option<&str>, config: &kube::Config) -> String {
+    let own = config.cluster_url.to_string();
+    known.unwrap_or(&own).trim_end_matches('/').to_owned()
 }
 
 fn authority_of(bundle: &str) -> Result<String> {
@@ -110,6 +113,13 @@ mod tests {
         let written: String =
             certificates(&authority.bundle).iter().map(|certificate| pem(certificate)).collect();
         assert_eq!(certificates(&written), certificates(&authority.bundle));
+    }
+
+    #[test]
+    fn nodes_are_told_the_flag_or_what_eks_names_and_the_own_address_last() {
+        let config = kube::Config::new("https://10.0.0.1:443/".parse().unwrap());
+        assert_eq!(endpoint_of(Some("https://a.example/"), &config), "https://a.example");
+        assert_eq!(endpoint_of(None, &config), "https://10.0.0.1:443");
     }
 
     #[test]

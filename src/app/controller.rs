@@ -51,8 +51,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     if let Some(notice) = ec2.notice() {
         tracing::warn!(region, notice, "prices");
     }
-    let service_cidr = ec2.service_cidr(&settings.cluster_name).await?;
-    let cluster = Arc::new(cluster_facts::read(&settings, &config, &client, service_cidr).await?);
+    let network = ec2.cluster_network(&settings.cluster_name).await?;
+    let cluster = Arc::new(cluster_facts::read(&settings, &config, &client, network).await?);
 
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
     let caches = Caches::default();

@@ -31,8 +31,8 @@ pub trait Api: fmt::Debug + Send + Sync + 'static {
     fn images(&self, ids: &[String]) -> impl Future<Output = ApiResult<Vec<ImageFacts>>> + Send;
     /// The value of an SSM parameter; nothing if there is none.
     fn parameter(&self, name: &str) -> impl Future<Output = ApiResult<Option<String>>> + Send;
-    /// The range of addresses that Services of an EKS cluster get.
-    fn service_cidr(&self, cluster: &str) -> impl Future<Output = ApiResult<Option<String>>> + Send;
+    /// What EKS says of a cluster.
+    fn cluster(&self, name: &str) -> impl Future<Output = ApiResult<ClusterDescription>> + Send;
 
     /// An instance profile; nothing if there is none.
     fn instance_profile(&self, name: &str) -> impl Future<Output = ApiResult<Option<ProfileFacts>>> + Send;
@@ -120,6 +120,15 @@ pub struct ImageFacts {
     pub created: String,
     /// From when on its owner advises against it.
     pub deprecated_from: Option<Timestamp>,
+}
+
+/// What EKS says of a cluster that its nodes must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterDescription {
+    /// The range of addresses that its Services get, if it is an IPv4 range.
+    pub service_cidr: Option<String>,
+    /// The URL of its API server.
+    pub endpoint: Option<String>,
 }
 
 /// An instance profile.

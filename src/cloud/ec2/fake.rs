@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 
 use super::catalog::facts::{Gpu, TypeFacts, Usage};
-use super::client::{Api, ApiResult, Filter, GroupFacts, ImageFacts, NewProfile, ProfileFacts, SubnetFacts};
+use super::client::{
+    Api, ApiResult, ClusterDescription, Filter, GroupFacts, ImageFacts, NewProfile, ProfileFacts, SubnetFacts,
+};
 use super::errors::ApiError;
 use super::instances;
 use super::launch::{FleetAnswer, FleetInstance, FleetRequest};
@@ -173,8 +175,8 @@ impl Api for Fake {
         Ok(self.called("GetParameter")?.parameters.get(name).cloned())
     }
 
-    async fn service_cidr(&self, _: &str) -> ApiResult<Option<String>> {
-        self.called("DescribeCluster").map(|_| None)
+    async fn cluster(&self, _: &str) -> ApiResult<ClusterDescription> {
+        self.called("DescribeCluster").map(|_| ClusterDescription::default())
     }
 
     async fn instance_profile(&self, name: &str) -> ApiResult<Option<ProfileFacts>> {

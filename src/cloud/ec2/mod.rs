@@ -110,14 +110,18 @@ impl<A: Api> Ec2<A> {
         self.region.prices.notice()
     }
 
-    /// The range of addresses that Services of an EKS cluster get, for [`ClusterFacts`].
-    pub async fn service_cidr(&self, cluster: &str) -> Result<String, CloudError> {
-        let action = format!("read the service addresses of cluster {cluster}");
-        let found = self.api.service_cidr(cluster).await.map_err(|error| error.on(&action))?;
-        found.ok_or_else(|| {
+    /// Of an EKS cluster, for [`ClusterFacts`]: the range of addresses that its Services get, and the URL of its API server if EKS names it.
+    ///
+    /// # Errors
+    /// EKS has refused or not answered, or the cluster has no IPv4 range.
+    pub async fn cluster_network(&self, cluster: &str) -> Result<(String, Option<String>), CloudError> {
+        let action = format!("read the network of cluster {cluster}");
+        let found = self.api.cluster(cluster).await.map_err(|error| error.on(&action))?;
+        let service_cidr = found.service_cidr.ok_or_else(|| {
             let message = "EKS knows no IPv4 range of it; IPv6 clusters are not supported yet";
             CloudError::new(ErrorClass::NotReady, "ClusterCIDRResolutionFailed", action, message)
-        })
+        })?;
+        Ok((service_cidr, found.endpoint))
     }
 
     /// Reads the instance types anew; to be called every [`cache::INSTANCE_TYPES`]. Nobody waits for it, and what was known before

@@ -8,6 +8,8 @@ fn a_class_is_resolved_by_tags_alias_and_role() {
         let ec2 = provider(lab).await;
         let cluster = cluster(lab, ec2).await;
         assert_eq!(cluster.service_cidr, "172.20.0.0/16");
+        let (_, endpoint) = ec2.cluster_network(CLUSTER_NAME).await.unwrap();
+        assert!(endpoint.is_some_and(|endpoint| endpoint.starts_with("https://")), "EKS names it");
         let class = resolved(ec2, &cluster, class("resolved", json!({}))).await;
         let status = class.status.as_ref().unwrap();
         let zones: BTreeSet<_> = status.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();

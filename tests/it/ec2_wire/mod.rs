@@ -55,7 +55,7 @@ async fn cluster(lab: &Lab, ec2: &Ec2<Sdk>) -> ClusterFacts {
         name: CLUSTER_NAME.to_owned(),
         endpoint: lab.endpoint().url.clone(),
         certificate_authority: lab.endpoint().authority.clone(),
-        service_cidr: ec2.service_cidr(CLUSTER_NAME).await.unwrap(),
+        service_cidr: ec2.cluster_network(CLUSTER_NAME).await.unwrap().0,
         dns_address: "172.20.0.10".parse().unwrap(),
         kubernetes_version: version.rsplit_once('.').unwrap().0.to_owned(),
     }

@@ -130,6 +130,8 @@ impl Treenail {
             "--bind-address=127.0.0.1".to_owned(),
             format!("--health-probe-port={}", probes.number()),
             format!("--cluster-name={CLUSTER_NAME}"),
+            // The EC2 endpoint's EKS names one that does not exist.
+            format!("--cluster-endpoint={}", lab.endpoint().url),
             "--log-format=text".to_owned(),
         ];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));

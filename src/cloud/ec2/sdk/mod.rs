@@ -19,7 +19,9 @@ use aws_sdk_ec2::types::{ArchitectureType, LocationType};
 use thiserror::Error;
 
 use super::catalog::TypeFacts;
-use super::client::{Api, ApiResult, Filter, GroupFacts, ImageFacts, NewProfile, ProfileFacts, SubnetFacts};
+use super::client::{
+    Api, ApiResult, ClusterDescription, Filter, GroupFacts, ImageFacts, NewProfile, ProfileFacts, SubnetFacts,
+};
 use super::errors::ApiError;
 use super::launch::{FleetAnswer, FleetRequest};
 use super::template::LaunchTemplate;
@@ -167,11 +169,14 @@ impl Api for Sdk {
         Ok(answer.and_then(|answer| answer.parameter).and_then(|parameter| parameter.value))
     }
 
-    async fn service_cidr(&self, cluster: &str) -> ApiResult<Option<String>> {
+    async fn cluster(&self, name: &str) -> ApiResult<ClusterDescription> {
         let answer =
-            self.eks.describe_cluster().name(cluster).send().await.map_err(failed("DescribeCluster"))?;
-        let network = answer.cluster.and_then(|cluster| cluster.kubernetes_network_config);
-        Ok(network.and_then(|network| network.service_ipv4_cidr))
+            self.eks.describe_cluster().name(name).send().await.map_err(failed("DescribeCluster"))?;
+        let Some(cluster) = answer.cluster else { return Ok(ClusterDescription::default()) };
+        Ok(ClusterDescription {
+            service_cidr: cluster.kubernetes_network_config.and_then(|network| network.service_ipv4_cidr),
+            endpoint: cluster.endpoint.filter(|endpoint| !endpoint.is_empty()),
+        })
     }
 
     async fn instance_profile(&self, name: &str) -> ApiResult<Option<ProfileFacts>> {
