@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -12,6 +13,9 @@ use super::FIELD_MANAGER;
 
 /// A write that has no answer by then has failed, as far as anybody can tell. API servers answer within their webhooks' deadlines.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A write whose answer was lost has taken effect by then, or never will: API servers end every request after a minute.
+pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// The outcome of a write, or an error that says that there was none within [`WRITE_WITHIN`]. It may have taken effect then.
 pub async fn within<T>(write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {

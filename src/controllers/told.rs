@@ -24,7 +24,22 @@ impl Told {
 
     /// Of everything that could be told now, what is worth telling. What is not among it any more is news when it comes back.
     pub(super) fn news(&mut self, events: impl IntoIterator<Item = Event>, now: Timestamp) -> Vec<Event> {
-        let mut before = std::mem::take(&mut self.at);
+        let before = std::mem::take(&mut self.at);
+        self.worth(before, events, now)
+    }
+
+    /// The same, where these are only a part of what could be told: nothing is forgotten.
+    pub(super) fn further(&mut self, events: impl IntoIterator<Item = Event>, now: Timestamp) -> Vec<Event> {
+        let before = self.at.clone();
+        self.worth(before, events, now)
+    }
+
+    fn worth(
+        &mut self,
+        mut before: BTreeMap<(Regarding, String), Timestamp>,
+        events: impl IntoIterator<Item = Event>,
+        now: Timestamp,
+    ) -> Vec<Event> {
         let mut news = Vec::new();
         for event in events {
             let key = (event.regarding.clone(), event.same_if.clone());
@@ -80,7 +95,9 @@ mod tests {
             counts.push(told.news(events, at(second)).len());
         }
         assert_eq!(counts, [500, 500, 200, 0]);
-        told.news([], at(4));
+        let one = told.further([event("another", "full")], at(4));
+        assert_eq!((one.len(), told.at.len()), (1, 1201), "nothing is forgotten for what is told between");
+        told.news([], at(5));
         assert!(told.at.is_empty(), "those that wait no more are forgotten");
     }
 }

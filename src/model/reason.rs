@@ -127,6 +127,13 @@ pub enum Reason {
         /// When the next one may be launched.
         until: Timestamp,
     },
+    /// The API server refused the NodeClaim of the pod's node.
+    ClaimRefused {
+        /// How often.
+        times: u32,
+        /// When it is tried again.
+        until: Timestamp,
+    },
     /// An earlier pool of the workload type would do, and has not been without capacity for so long that this one may be used.
     FallbackNotDue {
         /// The earlier pool.
@@ -170,6 +177,7 @@ impl Reason {
             Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
             Self::NeverBound { .. } => "NeverBound",
             Self::NodesLost { .. } => "NodesLost",
+            Self::ClaimRefused { .. } => "ClaimRefused",
             Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
@@ -200,6 +208,7 @@ impl Reason {
             | Self::WorkloadTypeClosed { .. }
             | Self::NeverBound { .. }
             | Self::NodesLost { .. }
+            | Self::ClaimRefused { .. }
             | Self::FallbackNotDue { .. }
             | Self::MalformedPod(_)
             | Self::NotProvisionable(_) => None,
@@ -299,6 +308,10 @@ impl Reason {
                 f,
                 "{times} times the node that was launched for the pod was given up before the pod could use it; the next one is launched after {until}"
             ),
+            Self::ClaimRefused { times, until } => write!(
+                f,
+                "{times} times the API server refused to create the NodeClaim of a node for the pod; it is tried again after {until}"
+            ),
             Self::FallbackNotDue { pool } => {
                 write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
             }
@@ -352,6 +365,9 @@ impl Reason {
             ),
             Self::NodesLost { .. } => {
                 f.write_str("see the events of the NodeClaims and of the node class for what went wrong")
+            }
+            Self::ClaimRefused { .. } => {
+                f.write_str("see the event NodeClaimNotCreated of the NodePool for what was refused")
             }
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),

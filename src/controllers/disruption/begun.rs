@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use crate::cluster::write::SETTLED_AFTER;
 use crate::model::ObjectRef;
-
-/// A write whose answer was lost is done by then, or never: the API server ends every request after a minute.
-const DONE_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What commands have written, or may have, each by the name of its claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl Begun {
     /// Notes at `now` what a command for the claim has written.
     pub(super) fn note(&mut self, claim: &str, written: Written, now: Timestamp) {
         if written != Written::default() {
-            let until = now.saturating_add(DONE_WITHIN).unwrap_or(Timestamp::MAX);
+            let until = now.saturating_add(SETTLED_AFTER).unwrap_or(Timestamp::MAX);
             self.0.insert(claim.to_owned(), Entry { written, until });
         }
     }

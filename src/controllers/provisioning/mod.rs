@@ -53,7 +53,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// … or after so many times what the last plan took, so that very many of them do not keep the machine busy.
 const PAUSE: u32 = 10;
-/// After a claim could not be created, or after twice as long each time that it happens again.
+/// The API server is asked again for what there is after so long, if it does not answer.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The same is not told to a pod again for so long. Karpenter's value.
@@ -86,6 +86,15 @@ impl ProvisioningController {
     }
 }
 
+/// Whom a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Every pod that waits.
+    All,
+    /// The pods that came since the last plan. What others wait for is not to be had just now.
+    Fresh,
+}
+
 /// The controller at work.
 struct Provisioner {
     context: Context,
@@ -103,10 +112,8 @@ struct Provisioner {
     fresh: BTreeMap<PodKey, String>,
     /// Pods that the last plan found no place for.
     left_out: BTreeMap<PodKey, String>,
-    /// When the last plan was made, and how long that took.
+    /// When the last plan for all was made, and how long that took.
     planned: (Instant, Duration),
-    /// How many plans in a row had a claim that could not be created.
-    failures: u32,
     /// Whether anything but pods has changed since.
     has_changed: bool,
     /// Claims that exist, or may, and that the cache does not show.
@@ -146,7 +153,6 @@ impl Provisioner {
             fresh: BTreeMap::new(),
             left_out: BTreeMap::new(),
             planned: (Instant::now(), Duration::ZERO),
-            failures: 0,
             has_changed: false,
             unseen: Unseen::default(),
             resumes: None,
@@ -192,10 +198,12 @@ impl Provisioner {
         self.review();
         let gathered = self.batch.remaining(self.epoch.elapsed());
         let again = self.look_again_in();
-        // A batch has its own end, which is never far; whoever was left out before is planned for with it.
-        let due = gathered.or(again);
-        if due.is_some_and(|due| due.is_zero()) {
-            self.plan().await;
+        // A batch has its own end, which is never far. Whoever was left out before is planned for with it if it is time for that, too, and
+        // else does not keep the new ones waiting.
+        let is_time_for_all = again.is_some_and(|again| again.is_zero());
+        if gathered.map_or(is_time_for_all, |rest| rest.is_zero()) {
+            let is_for_all = is_time_for_all || self.left_out.is_empty();
+            self.plan(if is_for_all { Scope::All } else { Scope::Fresh }).await;
             return;
         }
         if let Some(rest) = gathered {
@@ -223,12 +231,8 @@ impl Provisioner {
     fn look_again_in(&self) -> Option<Duration> {
         let (planned, took) = self.planned;
         let soon = LOOK_AGAIN_SOON.max(took.saturating_mul(PAUSE));
-        let pause = match self.failures.checked_sub(1) {
-            Some(again) => RETRY.saturating_mul(2_u32.saturating_pow(again)),
-            None if self.has_changed => soon,
-            None => LOOK_AGAIN,
-        };
-        let pause = pause.min(LOOK_AGAIN).saturating_sub(planned.elapsed());
+        let pause = if self.has_changed { soon.min(LOOK_AGAIN) } else { LOOK_AGAIN };
+        let pause = pause.saturating_sub(planned.elapsed());
         let resumes = self.resumes.map(|resumes| self.until(resumes));
         (!self.left_out.is_empty()).then(|| resumes.map_or(pause, |resumes| resumes.min(pause)))
     }

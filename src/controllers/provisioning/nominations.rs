@@ -33,21 +33,23 @@ pub enum Breach {
     NeverBound,
     /// The node was given up before the pod could be bound to it.
     NodeLost,
+    /// The API server refused the node's claim.
+    ClaimRefused,
 }
 
 impl Breach {
-    /// How many breaches go by before the pod waits for the next promise, and how long it waits first.
-    const fn patience(self) -> (u32, SignedDuration) {
+    /// How many breaches go by before the pod waits for the next promise, and how long it waits first and at most; each wait is twice the
+    /// one before.
+    const fn patience(self) -> (u32, SignedDuration, SignedDuration) {
         match self {
-            Self::NeverBound => (2, SignedDuration::from_secs(30)),
+            Self::NeverBound => (2, SignedDuration::from_secs(30), SignedDuration::from_mins(10)),
             // What a launch shows to be unavailable is avoided by the next plan; what it does not show is soon met again.
-            Self::NodeLost => (1, SignedDuration::from_secs(1)),
+            Self::NodeLost => (1, SignedDuration::from_secs(1), SignedDuration::from_mins(10)),
+            // A refusal costs nothing but the call.
+            Self::ClaimRefused => (0, SignedDuration::from_secs(1), SignedDuration::from_secs(10)),
         }
     }
 }
-
-/// The longest wait for the next promise; each is twice the one before.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Promises to a pod that were not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +82,11 @@ impl Nominations {
     /// Promises the pod a place on the node of this claim, or on this Node if it has none.
     pub fn nominate(&mut self, pod: PodKey, uid: &str, node: &str) {
         self.promised.insert(pod, Nomination { uid: uid.to_owned(), node: node.to_owned(), until: None });
+    }
+
+    /// Notes that the pod could be promised nothing, since the API server has refused the claim of its node.
+    pub fn refused(&mut self, pod: &PodKey, uid: &str, now: Timestamp) {
+        note_broken(&mut self.broken, pod, uid, (Breach::ClaimRefused, now));
     }
 
     /// Where the pod was promised a place.
@@ -127,7 +134,12 @@ impl Nominations {
                     note_broken(broken, pod, &nomination.uid, (Breach::NodeLost, now));
                     false
                 }
-                Progress::OnItsWay => true,
+                Progress::Unfounded => false,
+                Progress::OnItsWay => {
+                    // It was ready, and is not any more, or what says so is behind.
+                    nomination.until = None;
+                    true
+                }
                 Progress::Ready => {
                     let stands = *nomination.until.get_or_insert(now + STANDS_FOR) > now;
                     if !stands {
@@ -191,9 +203,9 @@ fn note_broken(
     }
     let times = broken.times.entry(breach).or_default();
     *times = times.saturating_add(1);
-    let (free, first) = breach.patience();
+    let (free, first, longest) = breach.patience();
     let pause = times.checked_sub(free).filter(|more| *more > 0);
-    let pause = pause.map(|more| backoff::doubled(first, more, LONGEST_PAUSE));
+    let pause = pause.map(|more| backoff::doubled(first, more, longest));
     broken.pause = pause.map(|pause| Pause { breach, times: *times, until: backoff::later(now, pause) });
 }
 
@@ -228,8 +240,10 @@ impl SharedNominations {
 /// What became of a node that was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Neither claim nor node exists.
+    /// It is lost, or neither claim nor node exists.
     Gone,
+    /// There was none: what the promise was made for did not come to be.
+    Unfounded,
     /// It cannot take pods yet.
     OnItsWay,
     /// It can.

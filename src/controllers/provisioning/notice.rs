@@ -1,11 +1,13 @@
 //! What people are told about plans: on pods, with Karpenter's reasons, and on pools. Pure.
 
+use std::collections::BTreeMap;
+
 use super::machines::Machine;
 use crate::model::event::{Regarding, Severity};
 use crate::model::pod::PodKey;
 use crate::model::text::Quote;
 use crate::model::{Event, Reason};
-use crate::scheduling::PoolReason;
+use crate::scheduling::{PoolReason, Unschedulable};
 
 /// The pod was promised a place on this machine.
 #[must_use]
@@ -20,6 +22,19 @@ pub fn nominated(pod: &PodKey, uid: &str, machine: &Machine) -> Event {
         message: format!("Pod should schedule on: {}", places.join(", ")),
         same_if: machine.key().to_owned(),
     }
+}
+
+/// Those that get no node, so that the namespaces take turns.
+#[must_use]
+pub fn in_turn(left_out: &[Unschedulable]) -> Vec<&Unschedulable> {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut by_turn: BTreeMap<usize, Vec<&Unschedulable>> = BTreeMap::new();
+    for left_out in left_out {
+        let turn = taken.entry(&left_out.pod.namespace).or_default();
+        by_turn.entry(*turn).or_default().push(left_out);
+        *turn += 1;
+    }
+    by_turn.into_values().flatten().collect()
 }
 
 /// The pod gets no node, for these reasons.
@@ -82,4 +97,21 @@ fn failed_scheduling(pod: &PodKey, uid: &str, message: String, same_if: String) 
 
 fn regarding(pod: &PodKey, uid: &str) -> Regarding {
     Regarding::Pod { key: pod.clone(), uid: uid.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_namespace_keeps_another_from_being_told() {
+        let left_out = |pod: &str| {
+            let (namespace, name) = pod.split_once('/').unwrap();
+            let pod = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
+            Unschedulable { pod, reasons: Vec::new() }
+        };
+        let all = ["a/1", "a/2", "a/3", "b/1", "c/1", "c/2"].map(left_out);
+        let order: Vec<_> = in_turn(&all).iter().map(|left_out| left_out.pod.to_string()).collect();
+        assert_eq!(order, ["a/1", "b/1", "c/1", "a/2", "c/2", "a/3"]);
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
@@ -11,23 +12,31 @@ use tokio::time::Instant;
 use super::checked::{Checked, checked};
 use super::machines::Machine;
 use super::world::{Snapshot, World};
-use super::{Provisioner, claims, notice, pools};
+use super::{Provisioner, Scope, claims, notice, pools};
 use crate::api::nodeclaim::NodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, known_claim};
 use crate::cluster::write::within;
+use crate::model::Event;
 use crate::model::pod::PodKey;
 use crate::model::workload_type::WorkloadType;
 use crate::scheduling::{self, PlannedClaim, Unschedulable};
 
+/// So many claims are created at once.
+const CREATIONS_AT_ONCE: usize = 50;
+/// So many pods of a plan are told where they will run: of a plan for thousands, the others see it by running.
+const MOST_NOMINATED: usize = 500;
+
 impl Provisioner {
-    /// Makes a plan for all that waits, and carries it out.
-    pub(super) async fn plan(&mut self) {
+    /// Makes a plan for those that wait, and carries it out.
+    pub(super) async fn plan(&mut self, scope: Scope) {
         let started = Instant::now();
         self.batch.close();
-        self.has_changed = false;
-        let world = self.world().await;
+        if scope == Scope::All {
+            self.has_changed = false;
+        }
+        let world = self.world(scope).await;
         let now = self.context.clock.now();
         let Snapshot { problem, machines, mut left_out, uids } = world.snapshot(now);
         let waited = self.fresh.iter().chain(&self.left_out).chain(&uids).map(own).collect();
@@ -35,14 +44,15 @@ impl Provisioner {
             let solve = || checked(problem, scheduling::solve, scheduling::verify);
             match tokio::task::spawn_blocking(solve).await {
                 Ok(checked) => {
+                    self.shortages.note(scope, &checked.problem, &checked.plan, self.context.clock.now());
                     self.carry_out(&checked, (&world, &machines, &uids), started).await;
                     left_out.extend(checked.plan.unschedulable);
                 }
                 Err(error) => tracing::error!(%error, "no plan could be made; it is tried again"),
             }
         }
-        self.tell(&left_out, &uids, now);
-        self.leave_out(waited, (started, now));
+        self.tell(scope, &left_out, &uids, now);
+        self.leave_out(scope, waited, (started, now));
     }
 
     async fn carry_out(
@@ -56,10 +66,10 @@ impl Provisioner {
             tracing::error!(%violation, "a plan did not pass its own check, and is not carried out as it is");
         }
         let solved = started.elapsed();
-        self.shortages.note(problem, plan, self.context.clock.now());
+        let mut told = Vec::new();
         for nomination in &plan.nominations {
             if let Some(machine) = machines.get(&nomination.node) {
-                self.nominate(&nomination.pods, machine, uids);
+                told.extend(self.nominate(&nomination.pods, machine, uids));
             }
         }
         let created = self.create(&plan.claims, world).await;
@@ -68,12 +78,15 @@ impl Provisioner {
                 Created::Claim(claim) => {
                     let name = claim.model.object.name.clone();
                     let machine = Machine { claim: Some(name), ..Machine::default() };
-                    self.nominate(&planned.pods, &machine, uids);
+                    told.extend(self.nominate(&planned.pods, &machine, uids));
                     self.unseen.created(Arc::clone(claim), self.context.clock.now());
                 }
-                Created::InDoubt => self.hold(&planned.pods, uids),
-                Created::Refused => {}
+                Created::InDoubt { is_answered } => self.hold(&planned.pods, uids, *is_answered),
+                Created::Refused => self.refuse(&planned.pods, uids),
             }
+        }
+        for event in told.into_iter().take(MOST_NOMINATED) {
+            self.context.events.send(event);
         }
         for pod in refused {
             self.context.events.send(notice::refused(pod, uid_of(pod, uids)));
@@ -84,7 +97,6 @@ impl Provisioner {
             self.context.events.send(notice::no_compatible_instance_types(pool, uid));
         }
         let failed = created.iter().filter(|created| !matches!(created, Created::Claim(_))).count();
-        self.failures = if failed > 0 { self.failures.saturating_add(1) } else { 0 };
         tracing::info!(
             pods = problem.pods.len() + refused.len(),
             claims = created.len() - failed,
@@ -98,12 +110,21 @@ impl Provisioner {
         );
     }
 
-    /// Tells pods that get no node why.
-    fn tell(&mut self, left_out: &[Unschedulable], uids: &BTreeMap<PodKey, String>, now: Timestamp) {
-        let events = left_out
-            .iter()
-            .map(|Unschedulable { pod, reasons }| notice::left_out(pod, uid_of(pod, uids), reasons));
-        for event in self.told.news(events, now) {
+    /// Tells pods that get no node why. Namespaces take turns, so that none of them can use up what is told at once.
+    fn tell(
+        &mut self,
+        scope: Scope,
+        left_out: &[Unschedulable],
+        uids: &BTreeMap<PodKey, String>,
+        now: Timestamp,
+    ) {
+        let events = { notice::in_turn(left_out).into_iter() }
+            .map(|left_out| notice::left_out(&left_out.pod, uid_of(&left_out.pod, uids), &left_out.reasons));
+        let news = match scope {
+            Scope::All => self.told.news(events, now),
+            Scope::Fresh => self.told.further(events, now),
+        };
+        for event in news {
             self.context.events.send(event);
         }
     }
@@ -111,6 +132,7 @@ impl Provisioner {
     /// What has no place after a plan is looked at again later.
     fn leave_out(
         &mut self,
+        scope: Scope,
         mut waited: BTreeMap<PodKey, String>,
         (started, planned_at): (Instant, Timestamp),
     ) {
@@ -120,10 +142,12 @@ impl Provisioner {
         });
         self.left_out = waited;
         self.fresh.clear();
-        self.planned = (Instant::now(), started.elapsed());
+        if scope == Scope::All {
+            self.planned = (Instant::now(), started.elapsed());
+        }
     }
 
-    async fn world(&mut self) -> World {
+    async fn world(&mut self, scope: Scope) -> World {
         let caches = self.context.caches.clone();
         let classes = caches.node_classes.all();
         self.catalogs.ask_all(&*self.cloud, &classes).await;
@@ -153,32 +177,44 @@ impl Provisioner {
             exempt_namespaces: Arc::clone(&self.context.exempt_namespaces),
             nominations: self.nominations.now(),
             shortages: self.shortages.clone(),
+            put_off: if scope == Scope::Fresh { self.left_out.clone() } else { BTreeMap::new() },
             pods: caches.pods.all(),
             daemons,
         }
     }
 
     /// The pods of a claim that may have been created are not planned for until that is known: it has their place.
-    fn hold(&mut self, pods: &[PodKey], uids: &BTreeMap<PodKey, String>) {
-        // No object has a name like this.
-        let place = format!("?{}", pods.first().map(ToString::to_string).unwrap_or_default());
+    fn hold(&mut self, pods: &[PodKey], uids: &BTreeMap<PodKey, String>, is_answered: bool) {
+        let Some(first) = pods.first() else { return };
+        let place = self.unseen.in_doubt(first, is_answered, self.context.clock.now());
         self.nominations.with(|nominations| {
             for pod in pods {
                 nominations.nominate(pod.clone(), uid_of(pod, uids), &place);
             }
         });
-        self.unseen.in_doubt(place, self.context.clock.now());
     }
 
-    fn nominate(&self, pods: &[PodKey], machine: &Machine, uids: &BTreeMap<PodKey, String>) {
-        for pod in pods {
-            let uid = uid_of(pod, uids);
-            self.nominations.with(|nominations| nominations.nominate(pod.clone(), uid, machine.key()));
-            self.context.events.send(notice::nominated(pod, uid, machine));
-        }
+    /// The pods of a claim that was refused wait a while before another is tried for them.
+    fn refuse(&self, pods: &[PodKey], uids: &BTreeMap<PodKey, String>) {
+        let now = self.context.clock.now();
+        self.nominations.with(|nominations| {
+            for pod in pods {
+                nominations.refused(pod, uid_of(pod, uids), now);
+            }
+        });
     }
 
-    /// Creates the claims of a plan, all at once. One that cannot be created does not keep the others back.
+    /// Promises the pods their places. Returns what is to be told of it.
+    fn nominate(&self, pods: &[PodKey], machine: &Machine, uids: &BTreeMap<PodKey, String>) -> Vec<Event> {
+        self.nominations.with(|nominations| {
+            for pod in pods {
+                nominations.nominate(pod.clone(), uid_of(pod, uids), machine.key());
+            }
+        });
+        pods.iter().map(|pod| notice::nominated(pod, uid_of(pod, uids), machine)).collect()
+    }
+
+    /// Creates the claims of a plan, many at once. One that cannot be created does not keep the others back.
     async fn create(&self, planned: &[PlannedClaim], world: &World) -> Vec<Created> {
         let pools = world.node_pools.iter();
         let pools: BTreeMap<_, _> =
@@ -188,14 +224,15 @@ impl Provisioner {
             let (outcome, error) = match self.create_one(planned, pool).await {
                 Ok(claim) => return Created::Claim(Arc::new(known_claim(claim))),
                 Err(error @ CreateError::Refused(_)) => (Created::Refused, error),
-                Err(error @ CreateError::InDoubt(_)) => (Created::InDoubt, error),
+                Err(error @ CreateError::Failed(_)) => (Created::InDoubt { is_answered: true }, error),
+                Err(error @ CreateError::NoAnswer(_)) => (Created::InDoubt { is_answered: false }, error),
             };
             tracing::warn!(node_pool = planned.pool, %error, "a claim could not be created");
             let uid = pool.metadata.uid.as_deref().unwrap_or_default();
             self.context.events.send(notice::claim_not_created(&planned.pool, uid, &error.to_string()));
             outcome
         };
-        futures::future::join_all(planned.iter().map(create)).await
+        futures::stream::iter(planned.iter().map(create)).buffered(CREATIONS_AT_ONCE).collect().await
     }
 
     async fn create_one(&self, planned: &PlannedClaim, pool: &NodePool) -> Result<NodeClaim, CreateError> {
@@ -205,7 +242,8 @@ impl Provisioner {
         let object = claims::node_claim(planned, pool);
         within(claims.create(&parameters, &object)).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code < 500 => CreateError::Refused(status.message),
-            error => CreateError::InDoubt(error.to_string()),
+            kube::Error::Api(status) => CreateError::Failed(status.message),
+            error => CreateError::NoAnswer(error.to_string()),
         })
     }
 }
@@ -217,7 +255,10 @@ enum Created {
     /// It does not.
     Refused,
     /// Nobody knows.
-    InDoubt,
+    InDoubt {
+        /// Whether the API server has answered with an error, so that it has ended what it did.
+        is_answered: bool,
+    },
 }
 
 /// Why there is no answer that says that the claim exists.
@@ -226,9 +267,12 @@ enum CreateError {
     /// The API server does not create it.
     #[error("{0}")]
     Refused(String),
-    /// The call may have taken effect.
+    /// The API server has failed at it, and may have done it.
     #[error("{0}")]
-    InDoubt(String),
+    Failed(String),
+    /// There was no answer. It may still be done.
+    #[error("{0}")]
+    NoAnswer(String),
 }
 
 fn uid_of<'u>(pod: &PodKey, uids: &'u BTreeMap<PodKey, String>) -> &'u str {

@@ -91,8 +91,8 @@ impl Provisioner {
     /// What became of a machine, by the name that promises go by.
     fn progress(&self, name: &str, now: Timestamp) -> Progress {
         let caches = &self.context.caches;
-        if self.unseen.is_in_doubt(name) {
-            return Progress::OnItsWay;
+        if let Some(is_in_doubt) = self.unseen.is_in_doubt(name) {
+            return if is_in_doubt { Progress::OnItsWay } else { Progress::Unfounded };
         }
         let claim = caches.node_claims.get("", name);
         if let Some(claim) = claim.or_else(|| self.unseen.get(name).cloned()) {

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::caches::KnownClaim;
+use crate::cluster::write::SETTLED_AFTER;
 use crate::lifecycle::backoff::later;
+use crate::model::pod::PodKey;
 
-/// What the cache does not show by then is asked for. A creation that was not answered has taken effect by then, or never will.
+/// What the cache does not show by then is asked for. A creation that was answered with an error has taken effect by then, or never will.
 const ASKED_FOR_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The claims.
@@ -30,14 +32,19 @@ impl Unseen {
         self.claims.insert(claim.model.object.name.clone(), (claim, later(now, ASKED_FOR_AFTER)));
     }
 
-    /// A claim may have been created. Nobody knows its name; `place` stands for it.
-    pub(super) fn in_doubt(&mut self, place: String, now: Timestamp) {
-        self.in_doubt.insert(place, later(now, ASKED_FOR_AFTER));
+    /// A claim may have been created for this pod and others; whether there was an answer decides how long that may still come true. Nobody
+    /// knows its name: what stands for it is returned.
+    pub(super) fn in_doubt(&mut self, pod: &PodKey, is_answered: bool, now: Timestamp) -> String {
+        let settled_after = if is_answered { ASKED_FOR_AFTER } else { SETTLED_AFTER };
+        // No object has a name like this.
+        let place = format!("?{pod}");
+        self.in_doubt.insert(place.clone(), later(now, settled_after));
+        place
     }
 
-    /// Whether a claim is in doubt that this stands for.
-    pub(super) fn is_in_doubt(&self, place: &str) -> bool {
-        self.in_doubt.contains_key(place)
+    /// Whether the claim that this stands for is in doubt; nothing, if it stands for none.
+    pub(super) fn is_in_doubt(&self, place: &str) -> Option<bool> {
+        place.starts_with('?').then(|| self.in_doubt.contains_key(place))
     }
 
     /// The claim of this name.
@@ -126,16 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_whose_creation_was_not_answered_is_found_by_the_list() {
-        let mut unseen = Unseen::default();
-        unseen.in_doubt("?shop/web".to_owned(), at(0));
-        unseen.answered([], |_| false, at(9));
-        assert!(unseen.is_in_doubt("?shop/web"), "it may still appear");
-        assert_eq!(unseen.due(), Some(at(10)));
-        unseen.not_answered(at(10));
-        assert!(unseen.is_in_doubt("?shop/web"), "nobody has said that it does not exist");
-        unseen.answered([claim("late")], |_| false, at(20));
-        assert!(!unseen.is_in_doubt("?shop/web"));
-        assert_eq!(names(&unseen), ["late"]);
+    fn a_claim_whose_creation_failed_is_found_by_the_list_once_it_can_be_there() {
+        let pod = PodKey { namespace: "shop".to_owned(), name: "web".to_owned() };
+        for (is_answered, settled) in [(true, 10), (false, 60)] {
+            let mut unseen = Unseen::default();
+            let place = unseen.in_doubt(&pod, is_answered, at(0));
+            unseen.answered([], |_| false, at(settled - 1));
+            assert_eq!(unseen.is_in_doubt(&place), Some(true), "it may still appear");
+            assert_eq!(unseen.due(), Some(at(settled)));
+            unseen.not_answered(at(settled));
+            assert_eq!(unseen.is_in_doubt(&place), Some(true), "nobody has said that it does not exist");
+            unseen.answered([claim("late")], |_| false, at(settled + 10));
+            assert_eq!(unseen.is_in_doubt(&place), Some(false));
+            assert_eq!(names(&unseen), ["late"]);
+        }
+        assert_eq!(Unseen::default().is_in_doubt("application-1"), None);
     }
 }

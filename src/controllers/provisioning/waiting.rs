@@ -38,7 +38,8 @@ pub fn is_waiting(pod: &Pod) -> bool {
 pub(super) fn waiting(world: &World, now: Timestamp) -> Waiting {
     let mut found = Waiting::default();
     for pod in world.pods.iter().filter_map(|pod| pod.unbound()).filter(|pod| is_waiting(pod)) {
-        if world.nominations.of(&pod.key, &pod.uid).is_some() {
+        if world.nominations.of(&pod.key, &pod.uid).is_some() || world.put_off.get(&pod.key) == Some(&pod.uid)
+        {
             continue;
         }
         match may_be_promised(pod, world, now).and_then(|()| workload_type(pod, world)) {
@@ -70,6 +71,7 @@ fn may_be_promised(pod: &Pod, world: &World, now: Timestamp) -> Result<(), Obsta
     let reason = match breach {
         Breach::NeverBound => Reason::NeverBound { times, until },
         Breach::NodeLost => Reason::NodesLost { times, until },
+        Breach::ClaimRefused => Reason::ClaimRefused { times, until },
     };
     Err(Obstacle::Told(Box::new(reason)))
 }

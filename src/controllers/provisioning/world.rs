@@ -16,6 +16,7 @@ use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::controllers::catalogs::ClassTypes;
 use crate::controllers::daemons::daemons;
 use crate::model::label::LabelKeys;
+use crate::model::pod::PodKey;
 use crate::model::workload_type::WorkloadType;
 use crate::model::{KnownPod, Pod};
 use crate::scheduling::{self, PoolPreference, Problem};
@@ -47,6 +48,8 @@ pub struct World {
     pub nominations: Nominations,
     /// Which pools have been short, and since when.
     pub shortages: Shortages,
+    /// Pods that are not to be planned for now, with their UIDs.
+    pub put_off: BTreeMap<PodKey, String>,
 }
 
 /// What is to be solved, and what was seen on the way there.
@@ -59,7 +62,7 @@ pub struct Snapshot {
     /// Pods that wait and that nothing may be launched for, each with the reason.
     pub left_out: Vec<LeftOut>,
     /// The UIDs of the pods that wait, by their keys.
-    pub uids: BTreeMap<crate::model::pod::PodKey, String>,
+    pub uids: BTreeMap<PodKey, String>,
 }
 
 impl World {

@@ -85,7 +85,10 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
         Some(Reason::NeverBound { .. }) => {
             Reason::NodesLost { times: 2, until: "2026-03-01T12:00:30Z".parse().unwrap() }
         }
-        Some(Reason::NodesLost { .. }) => Reason::FallbackNotDue { pool: owned("application") },
+        Some(Reason::NodesLost { .. }) => {
+            Reason::ClaimRefused { times: 2, until: "2026-03-01T12:00:30Z".parse().unwrap() }
+        }
+        Some(Reason::ClaimRefused { .. }) => Reason::FallbackNotDue { pool: owned("application") },
         Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
                 key: owned("karpenter.k8s.aws/instance-family"),
@@ -153,6 +156,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           3 times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after 2026-03-01T12:00:30Z; see kube-scheduler's event on the pod for what those nodes lacked, and request or select less
         NodesLost
           2 times the node that was launched for the pod was given up before the pod could use it; the next one is launched after 2026-03-01T12:00:30Z; see the events of the NodeClaims and of the node class for what went wrong
+        ClaimRefused
+          2 times the API server refused to create the NodeClaim of a node for the pod; it is tried again after 2026-03-01T12:00:30Z; see the event NodeClaimNotCreated of the NodePool for what was refused
         FallbackNotDue
           pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
         TooFewValues

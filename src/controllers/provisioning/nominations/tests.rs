@@ -113,3 +113,35 @@ fn a_pod_that_waits_no_more_or_whose_node_is_gone_was_promised_nothing() {
         ["a", "b", "c"].into_iter().filter(|name| nominations.of(&pod(name), "u").is_some()).collect();
     assert_eq!(left, ["b"]);
 }
+
+#[test]
+fn a_refused_claim_is_tried_again_soon_and_one_that_never_was_broke_no_promise() {
+    let mut nominations = Nominations::default();
+    let (mut now, mut pauses) = (0, Vec::new());
+    for _ in 0..6 {
+        nominations.refused(&pod("a"), "u", at(now));
+        let pause = nominations.pause(&pod("a"), "u", at(now)).unwrap();
+        pauses.push(pause.until.as_second() - now);
+        now += 100;
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
+    for _ in 0..9 {
+        nominations.nominate(pod("b"), "u", "?shop/b");
+        nominations.review(|_, _| true, |_| Progress::Unfounded, at(now));
+        assert_eq!(
+            (nominations.of(&pod("b"), "u"), nominations.pause(&pod("b"), "u", at(now))),
+            (None, None)
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_not_ready_after_all_is_on_its_way_again() {
+    let mut nominations = Nominations::default();
+    nominations.nominate(pod("a"), "u", "claim-1");
+    nominations.review(|_, _| true, |_| Progress::Ready, at(0));
+    nominations.review(|_, _| true, |_| Progress::OnItsWay, at(19));
+    assert_eq!(nominations.next_end(), None, "nothing ends by itself");
+    nominations.review(|_, _| true, |_| Progress::Ready, at(1000));
+    assert_eq!(nominations.next_end(), Some(at(1020)));
+}

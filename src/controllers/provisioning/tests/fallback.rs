@@ -1,10 +1,13 @@
 //! When the next pool of a type may be used.
 
 use super::*;
+use crate::controllers::provisioning::Scope;
 use crate::controllers::provisioning::fallback::Shortages;
 use crate::model::pod::PodKey;
 use crate::model::{Pod, Reason};
-use crate::scheduling::{PendingPod, Plan, PlannedClaim, PoolReason, Problem, Unschedulable};
+use crate::scheduling::{
+    PendingPod, Plan, PlannedClaim, PoolPreference, PoolReason, Problem, Unschedulable, WorkloadType,
+};
 
 fn key() -> PodKey {
     PodKey { namespace: "shop".to_owned(), name: "web".to_owned() }
@@ -13,7 +16,10 @@ fn key() -> PodKey {
 fn problem() -> Problem {
     let pod = Pod { key: key(), ..Pod::default() };
     let pending = PendingPod { pod, workload_type: Some("application".to_owned()) };
-    Problem { pods: vec![pending], ..Problem::default() }
+    let pools =
+        ["first", "second"].map(|pool| PoolPreference { pool: pool.to_owned(), may_fall_back: false });
+    let workload_type = WorkloadType { name: "application".to_owned(), pools: pools.into() };
+    Problem { pods: vec![pending], workload_types: vec![workload_type], ..Problem::default() }
 }
 
 fn left_out(reason: Reason) -> Plan {
@@ -40,14 +46,14 @@ fn a_pool_that_is_short_for_two_minutes_may_be_passed_over_until_it_is_launched_
     let mut shortages = Shortages::default();
     let may = |shortages: &Shortages, now| shortages.may_fall_back("application", "first", at(now));
     assert!(!may(&shortages, 1000));
-    shortages.note(&problem(), &left_out(Reason::NoOffering), at(0));
-    shortages.note(&problem(), &left_out(Reason::LimitReached { exceeded: Vec::new() }), at(100));
+    shortages.note(Scope::All, &problem(), &left_out(Reason::NoOffering), at(0));
+    shortages.note(Scope::All, &problem(), &left_out(Reason::LimitReached { exceeded: Vec::new() }), at(100));
     assert!(!may(&shortages, 119));
     assert!(may(&shortages, 120));
     assert!(!shortages.may_fall_back("batch", "first", at(120)), "of another type nobody waited");
-    shortages.note(&problem(), &launched_from("second"), at(121));
+    shortages.note(Scope::All, &problem(), &launched_from("second"), at(121));
     assert!(may(&shortages, 122));
-    shortages.note(&problem(), &launched_from("first"), at(123));
+    shortages.note(Scope::All, &problem(), &launched_from("first"), at(123));
     assert!(!may(&shortages, 1000));
 }
 
@@ -57,7 +63,7 @@ fn launches_for_others_do_not_keep_a_pod_from_the_next_pool() {
     let mut shortages = Shortages::default();
     let both = Plan { claims: launched_from("first").claims, ..left_out(Reason::NoOffering) };
     for second in [0, 60, 119] {
-        shortages.note(&problem(), &both, at(second));
+        shortages.note(Scope::All, &problem(), &both, at(second));
         assert!(!shortages.may_fall_back("application", "first", at(second)));
     }
     assert!(shortages.may_fall_back("application", "first", at(120)));
@@ -67,6 +73,28 @@ fn launches_for_others_do_not_keep_a_pod_from_the_next_pool() {
 fn a_pool_that_would_never_do_is_not_short() {
     let mut shortages = Shortages::default();
     let never = Reason::TaintNotTolerated { taint: taint("node-type=application:NoSchedule") };
-    shortages.note(&problem(), &left_out(never), at(0));
+    shortages.note(Scope::All, &problem(), &left_out(never), at(0));
     assert!(!shortages.may_fall_back("application", "first", at(1000)));
+}
+
+#[test]
+fn a_shortage_that_nobody_has_met_for_a_while_begins_anew() {
+    let mut shortages = Shortages::default();
+    let may = |shortages: &Shortages, now| shortages.may_fall_back("application", "first", at(now));
+    for second in [0, 60, 119] {
+        shortages.note(Scope::All, &problem(), &left_out(Reason::NoOffering), at(second));
+    }
+    assert!(may(&shortages, 238));
+    assert!(!may(&shortages, 239), "hours later it may be long over");
+    shortages.note(Scope::All, &problem(), &left_out(Reason::NoOffering), at(5000));
+    assert!(!may(&shortages, 5001));
+    // Pods that get nodes of the next pool meanwhile show that it lasts.
+    for second in [5000, 5100, 5200, 5300] {
+        shortages.note(Scope::All, &problem(), &launched_from("second"), at(second));
+    }
+    assert!(may(&shortages, 5400));
+    shortages.note(Scope::Fresh, &problem(), &launched_from("first"), at(5401));
+    assert!(may(&shortages, 5402), "it was not asked for those that wait");
+    shortages.note(Scope::All, &problem(), &launched_from("first"), at(5403));
+    assert!(!may(&shortages, 5404));
 }

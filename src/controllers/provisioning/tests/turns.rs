@@ -158,3 +158,58 @@ async fn a_pod_does_not_wait_for_ever_for_a_node_that_is_never_ready() {
     assert_eq!(stage.server.created(), 2);
     assert_eq!(stage.promised("a").as_deref(), Some("application-2"));
 }
+
+/// Every call to a webhook fails, and no node was ever there.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_fails_is_asked_again_steadily() {
+    let mut stage = Stage::new();
+    stage.server.with(|state| state.answers = vec![Answered::Failed; 9]);
+    stage.wait(&["a"]);
+    stage.run(150).await;
+    let times = stage.server.with(|state| state.creations.clone());
+    assert_eq!(times.len(), 10);
+    assert!(
+        times.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) < Duration::from_secs(21)),
+        "{times:?}"
+    );
+    assert_eq!(stage.promised("a").as_deref(), Some("application-10"));
+}
+
+/// They wait for what is not to be had, and a plan for all of them may take long.
+#[tokio::test(start_paused = true)]
+async fn pods_that_come_later_are_planned_for_without_those_that_are_left_out() {
+    let mut stage = Stage::new();
+    let large = || {
+        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
+        (key, Arc::unwrap_or_clone(admitted("large", "64")))
+    };
+    stage.caches.pods.fill([large()]);
+    stage.run(1).await;
+    let (for_all, _) = stage.provisioner.planned;
+    let small = Key { namespace: "shop".to_owned(), name: "small".to_owned() };
+    stage.caches.pods.fill([large(), (small, Arc::unwrap_or_clone(admitted("small", "1")))]);
+    stage.run(1).await;
+    assert_eq!(stage.promised("small").as_deref(), Some("application-1"));
+    assert_eq!(stage.provisioner.planned.0, for_all, "it was planned for alone");
+    assert_eq!(stage.provisioner.left_out.len(), 1);
+    stage.run(10).await;
+    assert!(stage.provisioner.planned.0 > for_all, "nobody is forgotten");
+    assert_eq!(stage.provisioner.left_out.len(), 1);
+}
+
+/// The API server refuses it, and goes on to.
+#[tokio::test(start_paused = true)]
+async fn pods_that_come_later_do_not_have_a_refused_claim_tried_again() {
+    let mut stage = Stage::new();
+    stage.server.with(|state| state.answers = vec![Answered::Forbidden; 2]);
+    stage.wait(&["refused"]);
+    stage.run(2).await;
+    assert_eq!(stage.server.created(), 2, "at once, and after a second");
+    stage.wait(&["refused", "a"]);
+    stage.run(1).await;
+    stage.caches.nodes.fill([]);
+    stage.run(0).await;
+    assert_eq!(stage.server.created(), 3, "one for the new pod");
+    stage.run(10).await;
+    assert!(stage.promised("refused").is_some(), "it is not forgotten");
+}
