@@ -198,19 +198,41 @@ fn every_file_and_folder_that_architecture_names_exists_and_no_module_is_left_ou
     for (module, ..) in MODULES {
         assert!(words.contains(module), "ARCHITECTURE.md does not name {module}");
     }
+    let paths: Vec<_> = words.into_iter().filter(|word| is_path(word)).collect();
+    assert!(paths.len() > 50, "{paths:?}");
+    let missing = missing(&paths);
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
+}
+
+#[test]
+fn every_file_that_the_other_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["README.md", "CONTRIBUTING.md", "docs/install.md", "certs/README.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let named = text.split(|end: char| end.is_whitespace() || "`()[],;:\"'".contains(end));
+        let is_ours = |word: &&str| {
+            ["manifests/", "docs/", "certs/", "src/", "tests/"].iter().any(|start| word.starts_with(start))
+                && is_path(word)
+        };
+        let paths: Vec<_> = named.map(|word| word.trim_end_matches('.')).filter(is_ours).collect();
+        let missing = missing(&paths);
+        assert!(missing.is_empty(), "{document} names {missing:?}");
+    }
+}
+
+fn is_path(word: &str) -> bool {
+    let is_file = [".rs", ".yaml", ".py", ".sh", ".md", ".json"].iter().any(|kind| word.ends_with(kind));
+    !word.contains([' ', '*']) && (is_file || word.ends_with('/') || word.starts_with("tests/"))
+}
+
+/// Those of the paths, each of which may leave out its beginning, that do not exist.
+fn missing<'p>(paths: &[&'p str]) -> Vec<&'p str> {
     let mut there = Vec::new();
     for folder in ["src", "tests", "manifests", "certs", "docs"] {
-        everything(&root.join(folder), &mut there);
+        everything(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut there);
     }
-    let is_path = |word: &&str| {
-        let is_file = [".rs", ".yaml", ".py", ".sh", ".md"].iter().any(|kind| word.ends_with(kind));
-        !word.contains([' ', '*']) && (is_file || word.ends_with('/') || word.starts_with("tests/"))
-    };
-    let paths: Vec<_> = words.into_iter().filter(is_path).map(|word| word.trim_end_matches('/')).collect();
-    assert!(paths.len() > 50, "{paths:?}");
-    let missing: Vec<_> =
-        paths.into_iter().filter(|path| !there.iter().any(|known| known.ends_with(path))).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
+    let is_there = |path: &str| there.iter().any(|known| known.ends_with(path.trim_end_matches('/')));
+    paths.iter().copied().filter(|path| !is_there(path)).collect()
 }
 
 /// Every file and folder below.
