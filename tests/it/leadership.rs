@@ -1,6 +1,5 @@
 //! Two controllers, one of which leads.
 
-use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -43,22 +42,9 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
             "metadata": { "name": "karpenter-leader-election" },
             "spec": { "holderIdentity": "karpenter-7d9f", "leaseDurationSeconds": 3600 },
         });
-        // It would leave no room for the pod, and was there before the fence. It has no right to the nodes, and so takes no part of them.
-        let greedy = json!({
-            "metadata": { "name": "greedy" },
-            "spec": {
-                "selector": { "matchLabels": { "app": "greedy" } },
-                "template": { "metadata": { "labels": { "app": "greedy" } }, "spec": {
-                    "tolerations": [{ "operator": "Exists" }],
-                    "containers": [{ "name": "app", "image": "app", "resources": { "requests": { "cpu": "2" } } }],
-                }},
-            },
-        });
         let world = World::start_after(async |lab| {
             let leases: Api<Lease> = Api::namespaced(administrator(lab).await, "kube-system");
             leases.create(&PostParams::default(), &serde_json::from_value(held)?).await?;
-            let sets: Api<DaemonSet> = Api::namespaced(administrator(lab).await, "default");
-            sets.create(&PostParams::default(), &serde_json::from_value(greedy)?).await?;
             Ok(())
         });
         let world = world.await.unwrap();
@@ -75,7 +61,7 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
         let pods: Api<Pod> = Api::namespaced(client.clone(), "beside");
         let pod = json!({
             "metadata": { "name": "waits" },
-            "spec": { "containers": [{ "name": "app", "image": "app", "resources": { "requests": { "cpu": "3" } } }] },
+            "spec": { "containers": [{ "name": "app", "image": "app", "resources": { "requests": { "cpu": "1" } } }] },
         });
         let pod: Pod = serde_json::from_value(pod).unwrap();
         let created = pods.create(&PostParams::default(), &pod).await.unwrap();

@@ -348,7 +348,7 @@ spec:
 ";
 
 #[test]
-fn pods_that_waited_for_a_fence_to_be_there_do_not_get_behind_it() {
+fn what_was_there_before_a_fence_neither_gets_behind_it_nor_takes_room_there() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let world = World::start().await.unwrap();
@@ -361,6 +361,19 @@ fn pods_that_waited_for_a_fence_to_be_there_do_not_get_behind_it() {
              apiVersion: batch/v1\nkind: Job\nmetadata: {{name: made, namespace: planter}}\nspec: {{template: {{spec: {{restartPolicy: Never, {spec}}}}}}}\n"
         );
         let outcome = apply(lab, &User::administrator(), &planted).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        // Beside it the rightful pod would fit on no node of the pool.
+        let greedy = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "greedy", "namespace": "planter" },
+            "spec": {
+                "selector": { "matchLabels": { "app": "greedy" } },
+                "template": { "metadata": { "labels": { "app": "greedy" } }, "spec": {
+                    "tolerations": [{ "key": "node-type", "value": "secret", "effect": "NoSchedule" }],
+                    "containers": [{ "name": "app", "image": "app", "resources": { "requests": { "cpu": "2" } } }],
+                }},
+            },
+        });
+        let outcome = apply(lab, &User::administrator(), &greedy.to_string()).await;
         assert!(outcome.success, "{}", outcome.stderr);
         let pods: Api<Pod> = Api::namespaced(client.clone(), "planter");
         soon("both wait", async || (pods.list(&ListParams::default()).await.ok()?.items.len() == 2).then_some(()))
@@ -387,7 +400,11 @@ fn pods_that_waited_for_a_fence_to_be_there_do_not_get_behind_it() {
         .unwrap();
         let rightful = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "rightful", "namespace": "secrets" },
-            "spec": { "containers": [{ "name": "app", "image": "app" }] },
+            "spec": {
+                // The pool has larger machines, too.
+                "nodeSelector": { "node.kubernetes.io/instance-type": "c7i.xlarge" },
+                "containers": [{ "name": "app", "image": "app", "resources": { "requests": { "cpu": "3" } } }],
+            },
         });
         soon("the pod is admitted", async || {
             apply(lab, &User::administrator(), &rightful.to_string()).await.success.then_some(())

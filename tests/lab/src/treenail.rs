@@ -78,7 +78,7 @@ impl Treenail {
     /// Applies the namespace, the ServiceAccounts and their roles.
     pub async fn install_roles(&self, lab: &Lab) -> Result<()> {
         let kubectl = lab.kubectl(&User::administrator())?;
-        kubectl.apply(&read(&self.manifests.join("base"), |file| file == "namespace.yaml")?).await?;
+        kubectl.apply(&read(&self.manifests.join("base"), |file| file == "0-namespace.yaml")?).await?;
         kubectl
             .apply(&read(&self.manifests.join("base"), |file| {
                 file.ends_with("role.yaml") || file.ends_with("rbac.yaml")
