@@ -42,10 +42,15 @@ struct Entry {
     close: Arc<Notify>,
 }
 
+/// Who opened the connection that a request came by: an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller(pub IpAddr);
+
 /// One open connection; dropping it makes room for another.
 #[derive(Debug)]
 pub struct Place {
     connections: Connections,
+    caller: Caller,
     number: u64,
     close: Arc<Notify>,
 }
@@ -92,7 +97,7 @@ impl Connections {
         let close = Arc::new(Notify::new());
         let entry = Entry { address, idle_since: Some(number), close: Arc::clone(&close) };
         open.by_number.insert(number, entry);
-        Some(Place { connections: self.clone(), number, close })
+        Some(Place { connections: self.clone(), caller: Caller(address), number, close })
     }
 
     fn has_room(&self) -> bool {
@@ -123,6 +128,12 @@ impl Open {
 }
 
 impl Place {
+    /// Whose it is; an IPv4 address in its own spelling.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        self.caller
+    }
+
     /// Waits until the connection is to be closed, so that another has its place.
     pub async fn is_shed(&self) {
         self.close.notified().await;

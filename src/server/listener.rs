@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -164,7 +166,8 @@ impl Speaker {
         let asked = watch::Sender::new(false);
         let mut has_asked = asked.subscribe();
         let router = TowerToHyperService::new(router);
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(place.caller());
             asked.send_replace(true);
             let (call, answered) = (place.call(), router.call(request));
             async move {
