@@ -6,7 +6,7 @@
 //!
 //! Anybody in the pod network can reach the port where no network policy is enforced, and API servers have no address that could be told
 //! from a pod's. So no limit here trusts an address: one address can have half of the connections, none can make a
-//! connection cost more than its buffers, and none can keep others out by holding connections without using them.
+//! connection cost more than its buffers, and none can keep others out by holding connections: whoever has the most loses them first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// A connection on which no request's head arrives for so long is closed. Longer than API servers keep idle connections (90 s): a
 /// request that meets a closing connection is a failed call, since it is not sent again.
 const IDLE_AT_MOST: Duration = Duration::from_mins(2);
-/// For one more, the one that has been idle longest is closed; where none is idle, it waits to be accepted. An API server keeps at most 25 idle ones to a host, and has by default at most 600 requests in
-/// flight, of which a webhook sees few at a time.
+/// For one more, an idle one of the address that has the most is closed; where none is idle, it waits to be accepted. An API server keeps at
+/// most 25 idle ones to a host, and has by default at most 600 requests in flight, of which a webhook sees few at a time.
 const CONNECTIONS: usize = 1024;
 /// For one more of the same address, one of its own is closed, or it is itself if none is idle. API servers may share an address (konnectivity, a node's own), so this is far
 /// above what one of them needs.
