@@ -52,6 +52,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
                 warnings.push(Warning::TypeClosed { object: object(), workload_type: policy.name.clone() });
             }
             (WORKLOAD_TYPE, Some(_)) => {}
+            (WORKLOAD_TYPE, None) if policies.may_exist(value) => {
+                reasons.push(Reason::WorkloadTypeNotKnown { workload_type: value.to_string() });
+            }
             (WORKLOAD_TYPE, None) => reasons.push(Reason::UnknownWorkloadType {
                 workload_type: value.to_string(),
                 known: KnownNames::near(value, policies.type_names()),

@@ -156,6 +156,8 @@ pub struct Policies {
     /// What the labels of each pool's nodes can be, those of its types included.
     node_labels: BTreeMap<String, Requirements>,
     node_classes: BTreeMap<String, i64>,
+    /// Types that are not known here, and may exist all the same.
+    doubtful_types: BTreeSet<String>,
 }
 
 impl Policies {
@@ -202,6 +204,7 @@ impl Policies {
             pools: inventory.pools,
             node_labels,
             node_classes: inventory.node_classes,
+            doubtful_types: BTreeSet::new(),
         }
     }
 
@@ -215,6 +218,14 @@ impl Policies {
         }
         policies.pools.extend(more.pools);
         policies.node_classes.extend(more.node_classes);
+        policies
+    }
+
+    /// The same, where nobody could say whether there are types of these names.
+    #[must_use]
+    pub fn doubting(&self, types: impl IntoIterator<Item = String>) -> Self {
+        let mut policies = self.clone();
+        policies.doubtful_types.extend(types);
         policies
     }
 
@@ -235,6 +246,11 @@ impl Policies {
 
     pub(super) fn find(&self, workload_type: &str) -> Option<&TypePolicy> {
         self.by_type.get(workload_type)
+    }
+
+    /// Whether there may be a type of the name although none is known.
+    pub(super) fn may_exist(&self, workload_type: &str) -> bool {
+        self.doubtful_types.contains(workload_type)
     }
 
     pub(super) fn owned(&self) -> &OwnedTaints {
