@@ -141,9 +141,11 @@ fn whoever_changes_or_removes_the_type_is_told_what_becomes_of_pods_that_run() {
         Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
     );
     check(
-        &call.update(pointer, Value::Null),
+        &call.clone().update(pointer, Value::Null),
         &expect![[r#"
         admitted
         Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
     );
+    let refused = World::new().validate(&call.update(pointer, json!("monitor")));
+    assert_eq!((refused.codes(), refused.warnings), (vec!["UnknownWorkloadType"], Vec::new()));
 }
