@@ -153,7 +153,7 @@ pub struct Policies {
     owned: OwnedTaints,
     types: BTreeMap<String, WorkloadType>,
     pools: BTreeMap<String, Pool>,
-    /// What the labels of each pool's nodes can be, those of its types included.
+    /// What the labels of each pool's nodes can be by the time that pods can use them, those of its types included.
     node_labels: BTreeMap<String, Requirements>,
     node_classes: BTreeMap<String, i64>,
     /// Types that are not known here, and may exist all the same.
@@ -189,6 +189,9 @@ impl Policies {
             types.insert(name.clone(), object.spec.clone());
         }
         let mut node_labels = inventory.node_labels;
+        for of_nodes in node_labels.values_mut() {
+            of_nodes.extend(labels::OF_READY_NODES.map(|label| Requirement::one_of(label, ["true"])));
+        }
         for spec in types.values() {
             for pool in &spec.pools {
                 if let Some(of_nodes) = node_labels.get_mut(pool) {
@@ -265,7 +268,7 @@ impl Policies {
         &self.pools
     }
 
-    /// What the labels of the pool's nodes can be.
+    /// What the labels of the pool's nodes can be by the time that pods can use them.
     pub(super) fn node_labels(&self, pool: &str) -> Option<&Requirements> {
         self.node_labels.get(pool)
     }
