@@ -37,8 +37,8 @@ const IDLE_AT_MOST: Duration = Duration::from_mins(2);
 /// For one more, an idle one of the address that has the most is closed; where none is idle, it waits to be accepted. An API server keeps at
 /// most 25 idle ones to a host, and has by default at most 600 requests in flight, of which a webhook sees few at a time.
 const CONNECTIONS: usize = 1024;
-/// For one more of the same address, one of its own is closed, or it is itself if none is idle. API servers may share an address (konnectivity, a node's own), so this is far
-/// above what one of them needs.
+/// For one more of the same address, one of its own is closed, or it is itself if none is idle. API servers may share an address
+/// (konnectivity, a node's own), so this is far above what one of them needs.
 const CONNECTIONS_OF_ONE: usize = CONNECTIONS / 2;
 /// A request's head that is larger is refused (431); hyper's own bound is some 400 KiB for each connection. API servers send less than 1 KiB.
 const HEAD_AT_MOST: usize = 16 * 1024;
