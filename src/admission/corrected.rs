@@ -48,6 +48,7 @@ pub(super) fn fragment(subject: &Subject<'_>, kind: TemplateKind, reasons: &[Rea
             | Reason::TypeLabelChanged { .. }
             | Reason::NeverSchedulable { .. }
             | Reason::UnknownWorkloadType { .. }
+            | Reason::WorkloadTypeNotKnown { .. }
             | Reason::UnknownLabelKey { .. }
             | Reason::InvalidField { .. }
             | Reason::TypeBeingDeleted { .. }

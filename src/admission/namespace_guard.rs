@@ -52,6 +52,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
                 warnings.push(Warning::TypeClosed { object: object(), workload_type: policy.name.clone() });
             }
             (WORKLOAD_TYPE, Some(_)) => {}
+            (WORKLOAD_TYPE, None) if policies.may_exist(value) => {
+                reasons.push(Reason::WorkloadTypeNotKnown { workload_type: value.to_string() });
+            }
             (WORKLOAD_TYPE, None) => reasons.push(Reason::UnknownWorkloadType {
                 workload_type: value.to_string(),
                 known: KnownNames::near(value, policies.type_names()),
@@ -66,7 +69,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
         }
     }
     let of_type = |metadata: &Metadata<'_>| metadata.label(WORKLOAD_TYPE).map(str::to_owned);
-    if let Some(old) = stored.as_ref().and_then(of_type).filter(|old| of_type(&new).as_ref() != Some(old)) {
+    let left = stored.as_ref().and_then(of_type).filter(|old| of_type(&new).as_ref() != Some(old));
+    // A change that is refused leaves the pods as they are.
+    if let Some(old) = left.filter(|_| reasons.is_empty()) {
         warnings.push(Warning::PodsStay { object: name.clone(), old });
     }
     let mut verdict = Verdict::refuse(name, reasons);

@@ -153,9 +153,11 @@ pub struct Policies {
     owned: OwnedTaints,
     types: BTreeMap<String, WorkloadType>,
     pools: BTreeMap<String, Pool>,
-    /// What the labels of each pool's nodes can be, those of its types included.
+    /// What the labels of each pool's nodes can be by the time that pods can use them, those of its types included.
     node_labels: BTreeMap<String, Requirements>,
     node_classes: BTreeMap<String, i64>,
+    /// Types that are not known here, and may exist all the same.
+    doubtful_types: BTreeSet<String>,
 }
 
 impl Policies {
@@ -187,6 +189,9 @@ impl Policies {
             types.insert(name.clone(), object.spec.clone());
         }
         let mut node_labels = inventory.node_labels;
+        for of_nodes in node_labels.values_mut() {
+            of_nodes.extend(labels::OF_READY_NODES.map(|label| Requirement::one_of(label, ["true"])));
+        }
         for spec in types.values() {
             for pool in &spec.pools {
                 if let Some(of_nodes) = node_labels.get_mut(pool) {
@@ -202,6 +207,7 @@ impl Policies {
             pools: inventory.pools,
             node_labels,
             node_classes: inventory.node_classes,
+            doubtful_types: BTreeSet::new(),
         }
     }
 
@@ -215,6 +221,14 @@ impl Policies {
         }
         policies.pools.extend(more.pools);
         policies.node_classes.extend(more.node_classes);
+        policies
+    }
+
+    /// The same, where nobody could say whether there are types of these names.
+    #[must_use]
+    pub fn doubting(&self, types: impl IntoIterator<Item = String>) -> Self {
+        let mut policies = self.clone();
+        policies.doubtful_types.extend(types);
         policies
     }
 
@@ -237,6 +251,11 @@ impl Policies {
         self.by_type.get(workload_type)
     }
 
+    /// Whether there may be a type of the name although none is known.
+    pub(super) fn may_exist(&self, workload_type: &str) -> bool {
+        self.doubtful_types.contains(workload_type)
+    }
+
     pub(super) fn owned(&self) -> &OwnedTaints {
         &self.owned
     }
@@ -249,7 +268,7 @@ impl Policies {
         &self.pools
     }
 
-    /// What the labels of the pool's nodes can be.
+    /// What the labels of the pool's nodes can be by the time that pods can use them.
     pub(super) fn node_labels(&self, pool: &str) -> Option<&Requirements> {
         self.node_labels.get(pool)
     }

@@ -151,6 +151,11 @@ pub enum Reason {
         /// Types that do exist.
         known: KnownNames,
     },
+    /// A namespace's label names a type of which could not be found out whether it exists.
+    WorkloadTypeNotKnown {
+        /// The type.
+        workload_type: String,
+    },
     /// A namespace's label would name a type that somebody has deleted.
     TypeBeingDeleted {
         /// The type.
@@ -243,6 +248,7 @@ impl Reason {
             Self::TypeLabelChanged { .. } => "TypeLabelChanged",
             Self::NeverSchedulable { .. } => "NeverSchedulable",
             Self::UnknownWorkloadType { .. } => "UnknownWorkloadType",
+            Self::WorkloadTypeNotKnown { .. } => "WorkloadTypeNotKnown",
             Self::TypeBeingDeleted { .. } => "TypeBeingDeleted",
             Self::UnknownLabelKey { .. } => "UnknownLabelKey",
             Self::InvalidField { .. } => "InvalidField",

@@ -30,10 +30,6 @@ use crate::server::shutdown::Shutdown;
 use crate::server::{listener, webhook};
 use crate::tls::serving::Serving;
 
-/// A namespace that the cache does not know, or not as the API server does, is asked for this long; the webhook's own deadline is three
-/// seconds, that of `/mutate` two.
-const LOOKUP_WITHIN: Duration = Duration::from_secs(1);
-
 /// Runs the webhook until the process is told to end and the calls that it accepted are answered.
 pub async fn run(settings: WebhookSettings) -> Result<()> {
     let mut supervisor = Supervisor::start()?;
@@ -190,16 +186,14 @@ async fn keep_policies(
     }
 }
 
+/// The judge bounds the time.
 fn lookup(client: Client) -> NamespaceLookup {
     let namespaces: Api<Namespace> = Api::all(client);
     Box::new(move |name| {
         let namespaces = namespaces.clone();
         async move {
-            match tokio::time::timeout(LOOKUP_WITHIN, namespaces.get_metadata_opt(&name)).await {
-                Ok(Ok(found)) => Ok(found.map(|found| found.metadata.labels.unwrap_or_default())),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("no answer within {} s", LOOKUP_WITHIN.as_secs())),
-            }
+            let found = namespaces.get_metadata_opt(&name).await.map_err(|error| error.to_string())?;
+            Ok(found.map(|found| found.metadata.labels.unwrap_or_default()))
         }
         .boxed()
     })

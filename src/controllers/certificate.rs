@@ -273,7 +273,9 @@ impl CertificateKeeper {
                 // Looked at every second at first, and told once for each problem.
                 Err(error) => {
                     let problem = format!("{error:#}");
-                    if told.as_ref() != Some(&problem) {
+                    if told.as_ref() == Some(&problem) {
+                        tracing::debug!("the problem with the files stays");
+                    } else {
                         let state = if served.is_some() {
                             "the certificate before stays"
                         } else {

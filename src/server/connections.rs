@@ -1,8 +1,10 @@
 //! Which connections are open, so that none is refused while others only idle, and one address cannot have them all.
 //!
-//! Where there is no room for a new connection, the one that has been idle longest is told to close: API servers open another when they need
-//! one, and whoever only holds connections loses them first. A connection with a call in progress is never told to.
+//! Where there is no room for a new connection, one that is idle is told to close: of the address that has the most, first one that never
+//! made a call, else the one that has been idle longest. So whoever only holds connections loses them first, and what an API server keeps for
+//! its next call stays for as long as any other address has more. A connection with a call in progress is never told to close.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,13 +41,20 @@ struct Entry {
     address: IpAddr,
     /// Since which event it is idle; nothing while a call is in progress.
     idle_since: Option<u64>,
+    /// Not before its first call, thus not during the handshake.
+    has_called: bool,
     close: Arc<Notify>,
 }
+
+/// Who opened the connection that a request came by: an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller(pub IpAddr);
 
 /// One open connection; dropping it makes room for another.
 #[derive(Debug)]
 pub struct Place {
     connections: Connections,
+    caller: Caller,
     number: u64,
     close: Arc<Notify>,
 }
@@ -75,24 +84,27 @@ impl Connections {
         }
     }
 
-    /// A place for a new connection of this address. If there is none, the connection that has been idle longest is told to close, one of
-    /// the address itself if it is that which has too many. Nothing, if all of these have a call in progress.
+    /// A place for a new connection of this address. If there is none, another one is told to close: one of the address itself if it has too
+    /// many, else one of the address that has the most with the new one. Nothing, if all of these have a call in progress.
     #[must_use]
     pub fn admit(&self, address: IpAddr) -> Option<Place> {
         // IPv4 addresses have two spellings on a socket that takes both families.
         let address = address.to_canonical();
         let mut open = self.lock();
-        let own = open.by_number.values().filter(|entry| entry.address == address).count();
-        if own >= self.limits.of_one {
-            open.shed(|entry| entry.address == address)?;
+        let mut held = BTreeMap::from([(address, 1)]);
+        for entry in open.by_number.values() {
+            *held.entry(entry.address).or_default() += 1;
+        }
+        if held.get(&address).is_some_and(|own| *own > self.limits.of_one) {
+            open.shed(|entry| (entry.address == address).then_some(()))?;
         } else if open.by_number.len() >= self.limits.in_all {
-            open.shed(|_| true)?;
+            open.shed(|entry| held.get(&entry.address).map(Reverse))?;
         }
         let number = open.next_event();
         let close = Arc::new(Notify::new());
-        let entry = Entry { address, idle_since: Some(number), close: Arc::clone(&close) };
+        let entry = Entry { address, idle_since: Some(number), has_called: false, close: Arc::clone(&close) };
         open.by_number.insert(number, entry);
-        Some(Place { connections: self.clone(), number, close })
+        Some(Place { connections: self.clone(), caller: Caller(address), number, close })
     }
 
     fn has_room(&self) -> bool {
@@ -112,17 +124,26 @@ impl Open {
         self.events
     }
 
-    /// Tells the longest idle of these connections to close. It has no place any more: it needs no more than a moment.
-    fn shed(&mut self, is_eligible: impl Fn(&Entry) -> bool) -> Option<()> {
-        let idle = self.by_number.iter().filter(|(_, entry)| is_eligible(entry));
-        let idle = idle.filter_map(|(number, entry)| Some((entry.idle_since?, *number)));
-        let (_, number) = idle.min()?;
+    /// Tells one that is idle to close: of those that rank first the longest idle, one without a call before one with. Those without a rank
+    /// are spared. It has no place any more: it needs no more than a moment.
+    fn shed<R: Ord>(&mut self, rank: impl Fn(&Entry) -> Option<R>) -> Option<()> {
+        let idle = self
+            .by_number
+            .iter()
+            .filter_map(|(number, entry)| Some((rank(entry)?, entry.has_called, entry.idle_since?, *number)));
+        let (.., number) = idle.min()?;
         self.by_number.remove(&number)?.close.notify_one();
         Some(())
     }
 }
 
 impl Place {
+    /// Whose it is; an IPv4 address in its own spelling.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        self.caller
+    }
+
     /// Waits until the connection is to be closed, so that another has its place.
     pub async fn is_shed(&self) {
         self.close.notified().await;
@@ -132,7 +153,7 @@ impl Place {
     #[must_use]
     pub fn call(&self) -> Call {
         if let Some(entry) = self.connections.lock().by_number.get_mut(&self.number) {
-            entry.idle_since = None;
+            (entry.idle_since, entry.has_called) = (None, true);
         }
         Call { connections: self.connections.clone(), number: self.number }
     }
@@ -178,7 +199,8 @@ mod tests {
         let [one, mapped, other] = addresses(["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2"]);
         let others = connections.admit(other).unwrap();
         let (first, second) = (connections.admit(one).unwrap(), connections.admit(mapped).unwrap());
-        // The second is the longest idle: the first was used since.
+        // The second is the longest idle: the first was used since, and both have made a call.
+        drop(second.call());
         drop(first.call());
         let third = connections.admit(one).unwrap();
         assert_eq!([&others, &first, &second, &third].map(is_shed), [false, false, true, false]);
@@ -187,12 +209,55 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_has_too_many_the_longest_idle_of_all_goes() {
-        let connections = Connections::new(Limits { in_all: 2, of_one: 2 });
+    fn where_nobody_has_too_many_one_of_those_who_have_the_most_goes() {
+        let connections = Connections::new(Limits { in_all: 5, of_one: 5 });
+        let [server, stranger, third] = addresses(["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        let admit = |address| connections.admit(address).unwrap();
+        let pooled = [admit(server), admit(server)];
+        for place in &pooled {
+            drop(place.call());
+        }
+        let strangers: Vec<_> = (0..3).map(|_| admit(stranger)).collect();
+        // The first two have made calls since: the last one is the youngest, and never made one.
+        drop(strangers[0].call());
+        drop(strangers[1].call());
+        let more = [admit(stranger), admit(stranger), admit(third)];
+        assert!(
+            !pooled.iter().any(is_shed),
+            "those of an API server stay, though they have been idle longer"
+        );
+        assert_eq!(strangers.iter().map(is_shed).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!([&more[0], &more[1], &more[2]].map(is_shed), [true, true, false]);
+        // All three have two now: the one goes that never made a call.
+        let again = admit(third);
+        assert_eq!(strangers[..2].iter().map(is_shed).collect::<Vec<_>>(), [false, false]);
+        assert_eq!(pooled.iter().map(is_shed).collect::<Vec<_>>(), [false, false]);
+        assert_eq!([&more[2], &again].map(is_shed), [true, false]);
+    }
+
+    #[test]
+    fn a_busy_address_that_has_the_most_passes_it_on() {
+        let connections = Connections::new(Limits { in_all: 3, of_one: 3 });
         let [one, other] = addresses(["10.0.0.1", "10.0.0.2"]);
-        let (first, second) = (connections.admit(one).unwrap(), connections.admit(other).unwrap());
-        let third = connections.admit(other).unwrap();
-        assert_eq!([&first, &second, &third].map(is_shed), [true, false, false]);
+        let busy = [one, one].map(|address| connections.admit(address).unwrap());
+        let calls: Vec<_> = busy.iter().map(Place::call).collect();
+        let idle = connections.admit(other).unwrap();
+        let new = connections.admit(one).unwrap();
+        assert_eq!([&busy[0], &busy[1], &idle, &new].map(is_shed), [false, false, true, false]);
+        drop(calls);
+    }
+
+    #[test]
+    fn of_an_address_those_that_never_made_a_call_go_first() {
+        let connections = Connections::new(Limits { in_all: 3, of_one: 2 });
+        let [one] = addresses(["10.0.0.1"]);
+        let (used, silent) = (connections.admit(one).unwrap(), connections.admit(one).unwrap());
+        drop(used.call());
+        let third = connections.admit(one).unwrap();
+        assert_eq!([&used, &silent, &third].map(is_shed), [false, true, false]);
+        drop(third.call());
+        let fourth = connections.admit(one).unwrap();
+        assert_eq!([&used, &third, &fourth].map(is_shed), [true, false, false]);
     }
 
     #[test]

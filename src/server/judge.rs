@@ -36,6 +36,12 @@ pub type ObjectLookup = Box<dyn Fn(Reference) -> BoxFuture<'static, Result<Inven
 const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
 /// So many objects are asked for at a time, and for one review: people can name any number that are not there.
 const OBJECTS_AT_ONCE: usize = 4;
+/// So long the API server has to answer for a namespace, the wait for others included; the webhook's own deadline is three seconds, that of
+/// `/mutate` two.
+const NAMESPACE_WITHIN: Duration = Duration::from_secs(1);
+/// So many namespaces are asked for at a time: whoever speaks to the port can name any number. Several times what a cluster makes in the moment
+/// that the watch is behind.
+const NAMESPACES_AT_ONCE: usize = 16;
 
 /// How what the caches miss is looked up.
 pub struct Lookups {
@@ -51,6 +57,7 @@ pub struct PolicyJudge {
     namespaces: Cache<Labels>,
     lookups: Lookups,
     objects_at_once: Semaphore,
+    namespaces_at_once: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,11 +70,13 @@ impl PolicyJudge {
         lookups: Lookups,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { policies, namespaces, lookups, objects_at_once: Semaphore::new(OBJECTS_AT_ONCE), clock }
+        let objects_at_once = Semaphore::new(OBJECTS_AT_ONCE);
+        let namespaces_at_once = Semaphore::new(NAMESPACES_AT_ONCE);
+        Self { policies, namespaces, lookups, objects_at_once, namespaces_at_once, clock }
     }
 
     /// The policies with what the object names and they miss: one `kubectl apply` makes both, faster than the watch tells of the first.
-    /// Whatever goes wrong here, it stays unknown: a namespace is refused, others are told.
+    /// Whatever goes wrong here, it stays unknown: a namespace is refused, and told that its type may exist; others are told.
     async fn with_what_is_named(&self, policies: Arc<Policies>, review: &Review<'_>) -> Arc<Policies> {
         let mut named = missing(&policies, review);
         named.retain(|reference| is_object_name(reference.name()));
@@ -75,6 +84,7 @@ impl PolicyJudge {
         if named.is_empty() {
             return policies;
         }
+        let types: Vec<_> = named.iter().filter_map(workload_type).collect();
         let ask = async |reference: Reference| {
             let _turn = self.objects_at_once.acquire().await.map_err(|closed| closed.to_string())?;
             (self.lookups.object)(reference).await
@@ -88,8 +98,8 @@ impl PolicyJudge {
             }
             Err(error) => {
                 let (kind, name) = (review.kind.noun(), &review.name);
-                tracing::warn!(kind, name = %Excerpt(name), error, "what it names could not be looked up and counts as missing");
-                policies
+                tracing::warn!(kind, name = %Excerpt(name), error, "what it names could not be looked up");
+                Arc::new(policies.doubting(types))
             }
         }
     }
@@ -105,7 +115,14 @@ impl PolicyJudge {
         if let Some(labels) = self.namespaces.get("", namespace).filter(|labels| is_as_told(labels)) {
             return Ok(Some(labels));
         }
-        let found = (self.lookups.namespace)(namespace.to_owned()).await.map_err(|error| {
+        let ask = async {
+            let _turn = self.namespaces_at_once.acquire().await.map_err(|closed| closed.to_string())?;
+            (self.lookups.namespace)(namespace.to_owned()).await
+        };
+        let asked = tokio::time::timeout(NAMESPACE_WITHIN, ask).await;
+        let found =
+            asked.unwrap_or_else(|_| Err(format!("no answer within {} s", NAMESPACE_WITHIN.as_secs())));
+        let found = found.map_err(|error| {
             JudgeError::Lookup(format!("namespace {namespace} could not be looked up: {error}; try again"))
         })?;
         if found.as_ref().is_some_and(|labels| !is_as_told(labels)) {
@@ -148,6 +165,13 @@ impl Judge for PolicyJudge {
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(route, &body).await }.boxed()
+    }
+}
+
+fn workload_type(reference: &Reference) -> Option<String> {
+    match reference {
+        Reference::WorkloadType(name) => Some(name.clone()),
+        Reference::NodePool(_) | Reference::NodeClass(_) => None,
     }
 }
 

@@ -6,13 +6,15 @@
 //!
 //! Anybody in the pod network can reach the port where no network policy is enforced, and API servers have no address that could be told
 //! from a pod's. So no limit here trusts an address: one address can have half of the connections, none can make a
-//! connection cost more than its buffers, and none can keep others out by holding connections without using them.
+//! connection cost more than its buffers, and none can keep others out by holding connections: whoever has the most loses them first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,11 +34,11 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// A connection on which no request's head arrives for so long is closed. Longer than API servers keep idle connections (90 s): a
 /// request that meets a closing connection is a failed call, since it is not sent again.
 const IDLE_AT_MOST: Duration = Duration::from_mins(2);
-/// For one more, the one that has been idle longest is closed; where none is idle, it waits to be accepted. An API server keeps at most 25 idle ones to a host, and has by default at most 600 requests in
-/// flight, of which a webhook sees few at a time.
+/// For one more, an idle one of the address that has the most is closed; where none is idle, it waits to be accepted. An API server keeps at
+/// most 25 idle ones to a host, and has by default at most 600 requests in flight, of which a webhook sees few at a time.
 const CONNECTIONS: usize = 1024;
-/// For one more of the same address, one of its own is closed, or it is itself if none is idle. API servers may share an address (konnectivity, a node's own), so this is far
-/// above what one of them needs.
+/// For one more of the same address, one of its own is closed, or it is itself if none is idle. API servers may share an address
+/// (konnectivity, a node's own), so this is far above what one of them needs.
 const CONNECTIONS_OF_ONE: usize = CONNECTIONS / 2;
 /// A request's head that is larger is refused (431); hyper's own bound is some 400 KiB for each connection. API servers send less than 1 KiB.
 const HEAD_AT_MOST: usize = 16 * 1024;
@@ -164,7 +166,8 @@ impl Speaker {
         let asked = watch::Sender::new(false);
         let mut has_asked = asked.subscribe();
         let router = TowerToHyperService::new(router);
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(place.caller());
             asked.send_replace(true);
             let (call, answered) = (place.call(), router.call(request));
             async move {

@@ -7,5 +7,6 @@ pub mod health;
 pub mod judge;
 pub mod listener;
 pub mod review;
+pub mod room;
 pub mod shutdown;
 pub mod webhook;

@@ -4,9 +4,10 @@
 //! itself knows of the namespace, and a cache that is behind cannot make a typed pod a typeless one.
 //!
 //! Every way for a call to go wrong has an answer of its own, and none is an allow: a body that is no review is 400, one that does
-//! not say how long it is 411, one that is too large 413, no capacity or no answer in time 503, a panic 500. These are
-//! failed calls: the API server does what the configuration's `failurePolicy` says.
+//! not say how long it is 411, one that is too large 413, no room, a body that does not arrive or no answer in time 503, a panic 500.
+//! These are failed calls: the API server does what the configuration's `failurePolicy` says.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use super::connections::Caller;
 use super::review::{self, Answer};
+use super::room::{Room, SHARES, Taken};
 use super::shutdown::{Phase, Shutdown};
 use crate::admission::decide::Endpoint;
 
@@ -35,12 +38,20 @@ const LARGE_BYTES_IN_FLIGHT: usize = 6 * BODY_LIMIT;
 const SMALL_BYTES_IN_FLIGHT: usize = 2 * BODY_LIMIT;
 /// What an API server waits for when it does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is given to a caller to send its body: API servers send at once, and a slow caller must not hold room for long.
-const BODY_WITHIN: Duration = Duration::from_secs(2);
+/// Of one address, any body has room in either.
+const _: () =
+    assert!(SMALL_BYTES_IN_FLIGHT / SHARES >= LARGE && LARGE_BYTES_IN_FLIGHT / SHARES >= BODY_LIMIT);
+/// So long a call waits for room at most: who calls still has time to do so again, and to hear why not.
+const ROOM_WITHIN: Duration = Duration::from_millis(900);
+/// A body has so long for each quarter of it, and nothing of it may stay out for longer: API servers send at once, and whoever does not must
+/// not hold room for long.
+const QUARTER_WITHIN: Duration = Duration::from_millis(500);
 /// The API server's clock starts before ours and ends sooner than it says: our own answer must still reach it.
 const MARGIN: Duration = Duration::from_millis(300);
 /// Larger reviews share the room for large ones, and are judged beside the event loop.
 const LARGE: usize = 256 * 1024;
+/// Who calls where no listener says so: all of them together.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What a path says about the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +95,8 @@ pub enum JudgeError {
 struct Webhook {
     judge: Arc<dyn Judge>,
     shutdown: Shutdown,
-    room_for_small: Arc<Semaphore>,
-    room_for_large: Arc<Semaphore>,
+    room_for_small: Room,
+    room_for_large: Room,
 }
 
 /// The routes.
@@ -93,8 +104,8 @@ pub fn router(judge: Arc<dyn Judge>, shutdown: Shutdown) -> Router {
     let webhook = Arc::new(Webhook {
         judge,
         shutdown,
-        room_for_small: Arc::new(Semaphore::new(SMALL_BYTES_IN_FLIGHT)),
-        room_for_large: Arc::new(Semaphore::new(LARGE_BYTES_IN_FLIGHT)),
+        room_for_small: Room::new(SMALL_BYTES_IN_FLIGHT),
+        room_for_large: Room::new(LARGE_BYTES_IN_FLIGHT),
     });
     let route = |endpoint, is_typed| {
         let route = Route { endpoint, is_typed };
@@ -148,23 +159,37 @@ impl Webhook {
     }
 
     /// Reads a body within the limits. Room for the whole of it is taken before the first byte is.
-    async fn read(&self, request: HttpRequest) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
+    async fn read(&self, request: HttpRequest) -> Result<(Bytes, Taken), Failure> {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let length = length.ok_or(Failure::LengthMissing)?;
+        let length = length.ok_or(Failure::LengthMissing)?.max(1);
         if length > BODY_LIMIT {
             return Err(Failure::TooLarge);
         }
+        let bytes = u32::try_from(length).map_err(|_| Failure::TooLarge)?;
         let capacity = if length > LARGE { &self.room_for_large } else { &self.room_for_small };
-        let permits = u32::try_from(length.max(1)).map_err(|_| Failure::TooLarge)?;
-        let room = Arc::clone(capacity).acquire_many_owned(permits).await;
-        let room = room.map_err(|_| Failure::TooLate)?;
-        let body: Body = request.into_body();
-        let read = tokio::time::timeout(BODY_WITHIN, Limited::new(body, length.max(1)).collect()).await;
-        match read.map_err(|_| Failure::TooLate)? {
-            Ok(body) => Ok((body.to_bytes(), room)),
-            Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
-            Err(error) => Err(Failure::BadRequest(format!("the body broke off: {error}"))),
+        let caller = request.extensions().get().map_or(UNKNOWN, |Caller(address)| *address);
+        let taken = tokio::time::timeout(ROOM_WITHIN, capacity.take(caller, bytes)).await;
+        let taken = taken.ok().and_then(Result::ok).ok_or(Failure::NoRoom)?;
+        Ok((read_steadily(request.into_body(), length).await?, taken))
+    }
+}
+
+/// Reads a body of this length for as long as it arrives steadily.
+async fn read_steadily(body: Body, length: usize) -> Result<Bytes, Failure> {
+    let begun = Instant::now();
+    let mut body = Limited::new(body, length);
+    let mut read = Vec::with_capacity(length);
+    loop {
+        // The end of a body that is there already belongs to its last quarter.
+        let next_quarter = (read.len() * 4 / length).min(3) + 1;
+        let due = begun + QUARTER_WITHIN.saturating_mul(u32::try_from(next_quarter).unwrap_or(1));
+        let due = due.min(Instant::now() + QUARTER_WITHIN);
+        match tokio::time::timeout_at(due, body.frame()).await.map_err(|_| Failure::Stalled)? {
+            None => return Ok(read.into()),
+            Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(Failure::TooLarge),
+            Some(Err(error)) => return Err(Failure::BadRequest(format!("the body broke off: {error}"))),
         }
     }
 }
@@ -175,6 +200,8 @@ enum Failure {
     BadRequest(String),
     LengthMissing,
     TooLarge,
+    NoRoom,
+    Stalled,
     TooLate,
     NotReady(String),
     Lookup(String),
@@ -190,6 +217,14 @@ impl IntoResponse for Failure {
             }
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
+            }
+            Self::NoRoom => {
+                let message = "there is no room for the review: too many are being read; try again";
+                (StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
+            }
+            Self::Stalled => {
+                let message = "the review did not arrive: its bytes came too slowly or not at all; try again";
+                (StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
             }
             Self::TooLate => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time".to_owned()),
             Self::NotReady(message) => (StatusCode::SERVICE_UNAVAILABLE, message),

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use treenail_lab::User;
 use treenail_lab::balancer::readiness;
 
-use crate::support::cluster::{administrator, apply, await_event, eventually, namespace, node_of_type, soon};
+use crate::support::cluster::{
+    administrator, alice, apply, await_event, empower_alice, eventually, namespace, node_of_type, soon,
+};
 use crate::support::tell;
 use crate::support::world::{World, on_treenail};
 
@@ -208,7 +210,7 @@ fn with_treenail_dead_nothing_leaks_and_what_is_not_concerned_goes_on() {
         assert!(refused(&free, wildcard).await.contains("validate.treenail.dev"));
         // The native policies stand.
         let stolen = "apiVersion: v1\nkind: Namespace\nmetadata: {name: dead-free, labels: {treenail.dev/workload-type: application}}\n";
-        let outcome = apply(lab, &crate::support::cluster::alice(), stolen).await;
+        let outcome = apply(lab, &alice(), stolen).await;
         assert!(outcome.stderr.contains("TypeNotGranted"), "{}", outcome.stderr);
 
         // Everything else goes on: of unlabelled namespaces, and metadata of pods that are there.
@@ -339,6 +341,37 @@ fn a_type_and_namespaces_of_it_can_be_applied_together() {
             let outcome = kubectl.run(&["delete", "workloadtype", &name, "--wait=false"]).await.unwrap();
             assert!(outcome.success, "{}", outcome.stderr);
         }
+    });
+}
+
+#[test]
+fn whoever_takes_the_label_off_a_namespace_is_told_that_its_pods_stay() {
+    const TOLD: &str = "Warning: namespace unlabelled: pods that run already keep tolerations and nodes of workload type application";
+    on_treenail(async |world| {
+        let lab = &world.lab;
+        empower_alice(lab, &[]).await;
+        namespace(lab, "unlabelled", &[("treenail.dev/workload-type", "application")]).await;
+        let label = async |user: &User, label: &str| {
+            lab.kubectl(user)
+                .unwrap()
+                .run(&["label", "--overwrite", "namespace", "unlabelled", label])
+                .await
+                .unwrap()
+        };
+        let (removal, administrator) = ("treenail.dev/workload-type-", User::administrator());
+        for (user, label_of, why) in [
+            (&alice(), removal, "TypeNotGranted"),
+            (&administrator, "treenail.dev/workload-type=nosuch", "UnknownWorkloadType"),
+        ] {
+            let refused = label(user, label_of).await;
+            assert!(!refused.success && refused.stderr.contains(why), "{}", refused.stderr);
+            assert!(!refused.stderr.contains("Warning: "), "{}", refused.stderr);
+        }
+        let removed = label(&administrator, removal).await;
+        assert!(removed.success && removed.stderr.contains(TOLD), "{}", removed.stderr);
+        // The label of somebody else says nothing about pods.
+        let other = label(&administrator, "team=red").await;
+        assert!(other.success && !other.stderr.contains("Warning: "), "{}", other.stderr);
     });
 }
 

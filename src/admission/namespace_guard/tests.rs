@@ -49,6 +49,18 @@ fn an_unknown_type_is_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn a_type_that_could_not_be_looked_up_is_refused_and_not_called_missing() {
+    let mut world = World::new();
+    world.policies = world.policies.doubting(["batch".to_owned(), "application".to_owned()]);
+    let outcome =
+        |name: &str| world.outcome(&namespace("new", json!({ "treenail.dev/workload-type": name })));
+    assert_eq!(
+        ["batch", "application", "aplication"].map(outcome),
+        ["WorkloadTypeNotKnown", "admitted", "UnknownWorkloadType"]
+    );
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
     check(
         &namespace("new", json!({ "treenail.dev/workloadtype": "application", "treenail.dev/tenant": "a" })),
@@ -129,9 +141,11 @@ fn whoever_changes_or_removes_the_type_is_told_what_becomes_of_pods_that_run() {
         Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
     );
     check(
-        &call.update(pointer, Value::Null),
+        &call.clone().update(pointer, Value::Null),
         &expect![[r#"
         admitted
         Warning: namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated"#]],
     );
+    let refused = World::new().validate(&call.update(pointer, json!("monitor")));
+    assert_eq!((refused.codes(), refused.warnings), (vec!["UnknownWorkloadType"], Vec::new()));
 }

@@ -183,6 +183,16 @@ fn what_no_node_is_launched_for_is_a_warning() {
     check("topology.kubernetes.io/zone", "z", &expect!["admitted"]);
     check("kubernetes.io/hostname", "node-1", &expect!["admitted"]);
     check("workload-type.node-restriction.kubernetes.io/application", "", &expect!["admitted"]);
+    // Nodes have these by the time that pods can use them.
+    check("karpenter.sh/registered", "true", &expect!["admitted"]);
+    check("karpenter.sh/initialized", "true", &expect!["admitted"]);
+    check(
+        "karpenter.sh/initialized",
+        "false",
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: karpenter.sh/initialized In [false] is asked for, but the nodes have karpenter.sh/initialized In [true]; ask for a value that the nodes have, or let the NodePool allow it"#]],
+    );
     check(
         "karpenter.sh/capacity-type",
         "spot",

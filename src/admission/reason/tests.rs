@@ -129,6 +129,9 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
             vec![Reason::UnknownWorkloadType { workload_type: owned("aplication"), known: known() }]
         }
         Some(Reason::UnknownWorkloadType { .. }) => {
+            vec![Reason::WorkloadTypeNotKnown { workload_type: owned("application") }]
+        }
+        Some(Reason::WorkloadTypeNotKnown { .. }) => {
             vec![Reason::TypeBeingDeleted { workload_type: owned("application") }]
         }
         Some(Reason::TypeBeingDeleted { .. }) => vec![Reason::UnknownLabelKey {
@@ -193,6 +196,7 @@ fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to
         NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.template.spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types
         NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: topology.kubernetes.io/zone In [us-east-1f] is asked for, but the nodes have topology.kubernetes.io/zone In [us-east-1a, us-east-1b]; ask for a value that the nodes have, or let the NodePool allow it
         UnknownWorkloadType: pod shop/web: metadata.labels[treenail.dev/workload-type] is "aplication", and there is no such workload type; use one that exists (did you mean application? there are: application, batch, monitoring)
+        WorkloadTypeNotKnown: pod shop/web: metadata.labels[treenail.dev/workload-type] is "application", and whether there is such a workload type could not be looked up; try again
         TypeBeingDeleted: pod shop/web: metadata.labels[treenail.dev/workload-type] is "application", and that workload type is being deleted; use another type, or wait until it is gone and create it again: kubectl get workloadtype application
         UnknownLabelKey: pod shop/web: metadata.labels[treenail.dev/workloadtype] is a label that means nothing; use one that exists (did you mean treenail.dev/workload-type? there are: treenail.dev/team, treenail.dev/workload-type)
         InvalidField: pod shop/web: spec.pools[1].name: names the same pool again; remove it

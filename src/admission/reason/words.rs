@@ -105,6 +105,11 @@ impl Reason {
                 "metadata.labels[{TYPE_LABEL}] is \"{}\", and there is no such workload type",
                 Excerpt(workload_type)
             ),
+            Self::WorkloadTypeNotKnown { workload_type } => write!(
+                f,
+                "metadata.labels[{TYPE_LABEL}] is \"{}\", and whether there is such a workload type could not be looked up",
+                Excerpt(workload_type)
+            ),
             Self::TypeBeingDeleted { workload_type } => write!(
                 f,
                 "metadata.labels[{TYPE_LABEL}] is \"{}\", and that workload type is being deleted",
@@ -123,7 +128,7 @@ impl Reason {
     pub(super) fn write_advice(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedObject { .. } => f.write_str("send an object that the API server accepts"),
-            Self::NamespaceNotKnown => f.write_str("try again"),
+            Self::NamespaceNotKnown | Self::WorkloadTypeNotKnown { .. } => f.write_str("try again"),
             Self::NamespaceClosed { known, .. } => {
                 write!(f, "have its label corrected{known}")
             }

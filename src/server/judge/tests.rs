@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::json;
 
@@ -144,6 +145,34 @@ async fn a_pod_that_came_by_a_typed_path_is_never_taken_for_a_typeless_one() {
     assert!(matches!(judged(knows("shop", &[TYPE]), Err("down"), true).await, (Ok(_), 0)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_namespaces_only_so_many_are_looked_up_at_a_time() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let noted = Arc::clone(&most);
+    let lookups = Lookups {
+        namespace: Box::new(move |_| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&noted));
+            async move {
+                most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+                tokio::time::sleep(NAMESPACE_WITHIN * 2 / 5).await;
+                running.fetch_sub(1, SeqCst);
+                Ok(Some(Labels::new()))
+            }
+            .boxed()
+        }),
+        object: Box::new(|_| unreachable!("a pod names nothing that is looked up")),
+    };
+    let policies = Arc::new(ArcSwapOption::from(Some(Arc::new(no_types()))));
+    let judge = PolicyJudge::new(policies, Cache::new("Namespace"), lookups, Arc::new(WallClock));
+    let names: Vec<_> = (0..3 * NAMESPACES_AT_ONCE).map(|number| format!("shop-{number}")).collect();
+    let found = futures::future::join_all(names.iter().map(|name| judge.labels(name, false))).await;
+    assert_eq!(most.load(SeqCst), NAMESPACES_AT_ONCE);
+    // Those whose turn comes too late are failed calls, no typeless namespaces.
+    let (in_time, late) = found.split_at(2 * NAMESPACES_AT_ONCE);
+    assert!(in_time.iter().all(|found| matches!(found, Ok(Some(_)))));
+    assert!(late.iter().all(|found| matches!(found, Err(JudgeError::Lookup(_)))));
+}
+
 /// The answer to the creation of the object, if the API server says this about what it names, or never answers.
 async fn created(
     (group, kind): (&str, &str),
@@ -189,6 +218,7 @@ fn of_type(name: &str) -> serde_json::Value {
 
 #[tokio::test(start_paused = true)]
 async fn a_type_that_the_cache_does_not_know_yet_is_looked_up_for_a_namespace() {
+    const DOUBTFUL: &str = "WorkloadTypeNotKnown: namespace shop: metadata.labels[treenail.dev/workload-type] is \"application\", and whether there is such a workload type could not be looked up; try again";
     const UNKNOWN: &str = "UnknownWorkloadType: namespace shop: metadata.labels[treenail.dev/workload-type] is \"application\", and there is no such workload type; use one that exists (there are none)";
     let inventory = |metadata| {
         let object = json!({ "metadata": metadata, "spec": { "pools": [{ "name": "a" }] } });
@@ -202,8 +232,9 @@ async fn a_type_that_the_cache_does_not_know_yet_is_looked_up_for_a_namespace() 
     assert_eq!(labelled(Some(Ok(made.clone()))).await, "admitted");
     assert!(labelled(Some(Ok(deleted))).await.starts_with("TypeBeingDeleted: "));
     assert_eq!(labelled(Some(Ok(Inventory::default()))).await, UNKNOWN);
-    assert_eq!(labelled(Some(Err("connection refused".to_owned()))).await, UNKNOWN, "it fails closed");
-    assert_eq!(labelled(None).await, UNKNOWN, "no answer in time");
+    // It fails closed, and nobody is told that the type is not there.
+    assert_eq!(labelled(Some(Err("connection refused".to_owned()))).await, DOUBTFUL);
+    assert_eq!(labelled(None).await, DOUBTFUL, "no answer in time");
     // What cannot be a name never becomes part of a request.
     let (answer, asked) = created(("", "Namespace"), of_type("../namespaces/x"), Some(Ok(made))).await;
     assert!(answer.starts_with("UnknownWorkloadType: ") && asked.is_empty(), "{answer} {asked:?}");

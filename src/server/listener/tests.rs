@@ -1,3 +1,5 @@
+use futures::future::BoxFuture;
+use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -6,6 +8,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 
 use super::*;
 use crate::ports::clock::{Clock, WallClock};
+use crate::server::review::Answer;
+use crate::server::webhook::{self, Judge, JudgeError, Judgement, Route};
 use crate::tls::authority::Authority;
 use crate::tls::serving::Serving;
 use crate::tls::trust::certificates;
@@ -99,6 +103,40 @@ async fn a_call_in_progress_keeps_its_connection_and_others_wait_for_it() {
     gate.send_replace(true);
     assert!(answer(&mut busy).await.starts_with("HTTP/1.1 200"));
     assert!(answer(&mut next).await.starts_with("HTTP/1.1 200"));
+}
+
+/// Answers every review at once.
+struct Willing;
+
+impl Judge for Willing {
+    fn judge(self: Arc<Self>, _: Route, _: Bytes) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
+        Box::pin(async { Ok(Judgement { uid: "u".to_owned(), answer: Answer::default() }) })
+    }
+}
+
+#[tokio::test]
+async fn a_call_from_another_address_is_answered_in_time_while_bodies_are_never_sent() {
+    let address = server(1024, webhook::router(Arc::new(Willing), Shutdown::default())).await;
+    let connect = async |from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(from.parse().unwrap()).unwrap();
+        socket.connect(address).await.unwrap()
+    };
+    let head = |timeout: u8, length: usize| {
+        format!("POST /validate?timeout={timeout}s HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut attackers = Vec::new();
+    for _ in 0..512 {
+        let mut stream = connect("127.0.0.1:0").await;
+        stream.write_all(head(10, 256 * 1024).as_bytes()).await.unwrap();
+        attackers.push(stream);
+    }
+    let mut innocent = connect("127.0.0.2:0").await;
+    innocent.write_all(format!("{}review", head(3, "review".len())).as_bytes()).await.unwrap();
+    let answered = answer(&mut innocent).await;
+    assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+    // All that the attackers get is that they were refused.
+    assert!(answer(&mut attackers[511]).await.starts_with("HTTP/1.1 503"));
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+use futures::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -129,17 +130,68 @@ async fn a_body_that_is_longer_than_it_says_is_refused() {
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
+/// The same call by somebody.
+fn from(address: [u8; 4], mut request: HttpRequest) -> HttpRequest {
+    request.extensions_mut().insert(Caller(address.into()));
+    request
+}
+
 #[tokio::test(start_paused = true)]
-async fn bodies_that_are_never_sent_hold_their_room_only_until_their_time_is_up() {
-    let router = router(Arc::new(Obedient), Shutdown::default());
-    let stuck: Vec<_> = (0..100)
-        .map(|_| tokio::spawn(router.clone().oneshot(endless("/validate?timeout=2s", LARGE))))
-        .collect();
-    tokio::task::yield_now().await;
-    let late = router.clone().oneshot(request("/validate?timeout=10s", review("")));
-    assert_eq!(late.await.unwrap().status(), StatusCode::OK);
-    for call in stuck {
-        assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+async fn bodies_that_are_never_sent_hold_no_room_of_others_and_their_own_only_for_a_moment() {
+    const STRANGER: [u8; 4] = [127, 0, 0, 1];
+    for length in [LARGE, BODY_LIMIT] {
+        let router = router(Arc::new(Obedient), Shutdown::default());
+        let attack = || from(STRANGER, endless("/validate?timeout=10s", length));
+        let stuck: Vec<_> = (0..512).map(|_| tokio::spawn(router.clone().oneshot(attack()))).collect();
+        tokio::task::yield_now().await;
+        let started = Instant::now();
+        let padding = "x".repeat(length - 200);
+        let innocent = || review("").replace("\"u-1\"", &format!("\"u-1\",\"padding\":\"{padding}\""));
+        let innocent = || request("/validate?timeout=3s", innocent());
+        let call = async |request: HttpRequest| router.clone().oneshot(request).await.unwrap().status();
+        assert_eq!(call(from([127, 0, 0, 2], innocent())).await, StatusCode::OK);
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        // Whoever shares the strangers' address waits in their queue, and hears in time that it has to try again.
+        assert_eq!(call(from(STRANGER, innocent())).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(started.elapsed(), ROOM_WITHIN);
+        for call in stuck {
+            assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert!(started.elapsed() < ROOM_WITHIN + 2 * QUARTER_WITHIN, "{:?}", started.elapsed());
+        assert_eq!(call(from(STRANGER, innocent())).await, StatusCode::OK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_read_for_as_long_as_it_arrives_steadily() {
+    let whole = review("");
+    // Pieces of the review, each after so many milliseconds, and when the call is answered how.
+    let cases = [
+        (&[(400, 4), (400, 4), (400, 4), (400, 4)][..], 1600, StatusCode::OK),
+        (&[(0, 1)], 0, StatusCode::OK),
+        (&[(499, 1)], 499, StatusCode::OK),
+        (&[(501, 1)], 500, StatusCode::SERVICE_UNAVAILABLE),
+        // All but the last is there, and then nothing comes.
+        (&[(0, 2), (501, 2)], 500, StatusCode::SERVICE_UNAVAILABLE),
+        // Something comes all the time, and too little.
+        (&[(300, 20), (300, 20), (300, 20)], 500, StatusCode::SERVICE_UNAVAILABLE),
+    ];
+    for (pieces, answered, status) in cases {
+        let (length, mut rest) = (whole.len(), Bytes::from(whole.clone()));
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|(wait, part)| (*wait, rest.split_to(length.div_ceil(*part).min(rest.len()))))
+            .collect();
+        let body = futures::stream::iter(pieces).then(async |(wait, piece)| {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        let request = HttpRequest::post("/validate").header(header::CONTENT_LENGTH, length);
+        let request = request.body(Body::from_stream(body)).unwrap();
+        let started = Instant::now();
+        let response = router(Arc::new(Obedient), Shutdown::default()).oneshot(request).await.unwrap();
+        let expected = (status, Duration::from_millis(answered));
+        assert_eq!((response.status(), started.elapsed()), expected);
     }
 }
 
