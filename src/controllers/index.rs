@@ -1,132 +1,140 @@
-//! Which pods, Nodes and claims belong together, kept as they change, so that no round of a claim searches all that a cluster has.
+//! Which pods, Nodes and claims belong together, kept as they change, so that nobody searches all that a cluster has for them.
 //!
-//! Only a hint of where to look: what belongs together is decided from the caches when it is asked for, and what does not any more is
-//! forgotten then.
+//! Kept whether this replica leads or not, and so never more than what is there: each object is in the one group that it belongs to now. What is
+//! in a group is looked up in the cache when it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cluster::cache::Key;
+use crate::cluster::cache::{Cache, Key};
 use crate::cluster::caches::{Caches, KnownClaim, KnownNode};
 use crate::model::{KnownPod, ProviderId};
 
 /// The index, over the caches. Cheap to clone, all clones are the same.
 #[derive(Clone, Debug)]
-pub(super) struct Index {
-    pub(super) caches: Caches,
-    pods_on: Groups<String>,
-    unbound: Groups<()>,
-    nodes_of: Groups<ProviderId>,
-    claims_of: Groups<ProviderId>,
+pub struct Index {
+    pods_on: Groups<KnownPod, String>,
+    unbound: Groups<KnownPod, ()>,
+    nodes_of: Groups<KnownNode, ProviderId>,
+    claims_of: Groups<KnownClaim, ProviderId>,
 }
 
 impl Index {
-    /// Follows these caches, which must not be filled yet.
-    pub(super) fn of(caches: &Caches) -> Self {
-        let index = Self {
-            caches: caches.clone(),
-            pods_on: Groups::default(),
-            unbound: Groups::default(),
-            nodes_of: Groups::default(),
-            claims_of: Groups::default(),
+    /// Follows these caches, which must not be filled yet. Whoever is told about a change and looks here is to be told after the index is.
+    #[must_use]
+    pub fn of(caches: &Caches) -> Self {
+        let pod_key = |pod: &KnownPod| {
+            let key = match pod {
+                KnownPod::Bound(pod) => &pod.key,
+                KnownPod::Unbound(pod) => &pod.key,
+            };
+            Key { namespace: key.namespace.clone(), name: key.name.clone() }
         };
-        let (pods_on, unbound) = (index.pods_on.clone(), index.unbound.clone());
-        caches.pods.observe(move |_, now| match now {
-            Some(KnownPod::Bound(pod)) => {
-                pods_on.add(pod.node_name.clone(), key(&pod.key.namespace, &pod.key.name));
-            }
-            Some(KnownPod::Unbound(pod)) => unbound.add((), key(&pod.key.namespace, &pod.key.name)),
-            None => {}
-        });
-        let nodes_of = index.nodes_of.clone();
-        caches.nodes.observe(move |_, now| {
-            if let Some((node, id)) = now.and_then(|node| Some((node, node.model.provider_id.clone()?))) {
-                nodes_of.add(id, key("", &node.model.object.name));
-            }
-        });
-        let claims_of = index.claims_of.clone();
-        caches.node_claims.observe(move |_, now| {
-            if let Some((claim, id)) = now.and_then(|claim| Some((claim, claim.model.provider_id.clone()?))) {
-                claims_of.add(id, key("", &claim.model.object.name));
-            }
-        });
-        index
+        let cluster_key = |name: &str| Key { namespace: String::new(), name: name.to_owned() };
+        Self {
+            pods_on: Groups::of(&caches.pods, pod_key, |pod| Some(pod.bound()?.node_name.clone())),
+            unbound: Groups::of(&caches.pods, pod_key, |pod| pod.unbound().map(|_| ())),
+            nodes_of: Groups::of(
+                &caches.nodes,
+                move |node| cluster_key(&node.model.object.name),
+                |node| node.model.provider_id.clone(),
+            ),
+            claims_of: Groups::of(
+                &caches.node_claims,
+                move |claim| cluster_key(&claim.model.object.name),
+                |claim| claim.model.provider_id.clone(),
+            ),
+        }
     }
 
     /// Every pod on the Node of this name.
-    pub(super) fn pods_on(&self, node: &str) -> Vec<Arc<KnownPod>> {
-        self.pods_on.find(&node.to_owned(), |key| {
-            let pod = self.caches.pods.get(&key.namespace, &key.name)?;
-            pod.bound().is_some_and(|pod| pod.node_name == node).then_some(pod)
-        })
+    #[must_use]
+    pub fn pods_on(&self, node: &str) -> Vec<Arc<KnownPod>> {
+        self.pods_on.find(&node.to_owned())
     }
 
     /// Every pod that has no node.
-    pub(super) fn unbound(&self) -> Vec<Arc<KnownPod>> {
-        self.unbound.find(&(), |key| {
-            let pod = self.caches.pods.get(&key.namespace, &key.name)?;
-            pod.unbound().is_some().then_some(pod)
-        })
+    #[must_use]
+    pub fn unbound(&self) -> Vec<Arc<KnownPod>> {
+        self.unbound.find(&())
     }
 
     /// Every Node that says that it is this instance.
-    pub(super) fn nodes_of(&self, id: &ProviderId) -> Vec<Arc<KnownNode>> {
-        self.nodes_of.find(id, |key| {
-            let node = self.caches.nodes.get("", &key.name)?;
-            (node.model.provider_id.as_ref() == Some(id)).then_some(node)
-        })
+    #[must_use]
+    pub fn nodes_of(&self, id: &ProviderId) -> Vec<Arc<KnownNode>> {
+        self.nodes_of.find(id)
     }
 
     /// Every claim that says that it has this instance.
-    pub(super) fn claims_of(&self, id: &ProviderId) -> Vec<Arc<KnownClaim>> {
-        self.claims_of.find(id, |key| {
-            let claim = self.caches.node_claims.get("", &key.name)?;
-            (claim.model.provider_id.as_ref() == Some(id)).then_some(claim)
-        })
+    #[must_use]
+    pub fn claims_of(&self, id: &ProviderId) -> Vec<Arc<KnownClaim>> {
+        self.claims_of.find(id)
     }
 }
 
-fn key(namespace: &str, name: &str) -> Key {
-    Key { namespace: namespace.to_owned(), name: name.to_owned() }
+/// The objects of a cache, by what they belong to.
+struct Groups<K, G> {
+    cache: Cache<K>,
+    group: fn(&K) -> Option<G>,
+    members: Arc<Mutex<BTreeMap<G, BTreeSet<Key>>>>,
 }
 
-/// The keys of objects that were seen to belong to a group, and may still.
-#[derive(Debug)]
-struct Groups<G>(Arc<Mutex<BTreeMap<G, BTreeSet<Key>>>>);
-
-impl<G> Clone for Groups<G> {
+impl<K, G> Clone for Groups<K, G> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { cache: self.cache.clone(), group: self.group, members: Arc::clone(&self.members) }
     }
 }
 
-impl<G> Default for Groups<G> {
-    fn default() -> Self {
-        Self(Arc::default())
+impl<K, G: fmt::Debug> fmt::Debug for Groups<K, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups").field("members", &self.members).finish_non_exhaustive()
     }
 }
 
-impl<G: Ord> Groups<G> {
-    fn add(&self, group: G, key: Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(group).or_default().insert(key);
-    }
-
-    /// The group's members, in the order of their keys. Those that `look` does not find there are forgotten: a cache tells about a change after
-    /// it was made, so that whatever belongs to the group later is added again.
-    fn find<T>(&self, group: &G, look: impl Fn(&Key) -> Option<T>) -> Vec<T> {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = groups.get_mut(group) else { return Vec::new() };
-        let mut found = Vec::new();
-        keys.retain(|key| {
-            let member = look(key);
-            let is_member = member.is_some();
-            found.extend(member);
-            is_member
+impl<K: 'static, G: Ord + Send + 'static> Groups<K, G> {
+    /// Follows the cache, whose objects have these keys and belong to these groups.
+    fn of(
+        cache: &Cache<K>,
+        key: impl Fn(&K) -> Key + Send + Sync + 'static,
+        group: fn(&K) -> Option<G>,
+    ) -> Self {
+        let groups = Self { cache: cache.clone(), group, members: Arc::default() };
+        let members = Arc::clone(&groups.members);
+        cache.observe(move |before, now| {
+            let (was, is) = (before.and_then(group), now.and_then(group));
+            if was == is {
+                return;
+            }
+            let Some(key) = now.or(before).map(&key) else { return };
+            let mut members = members.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(was) = was
+                && let Some(keys) = members.get_mut(&was)
+            {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    members.remove(&was);
+                }
+            }
+            if let Some(is) = is {
+                members.entry(is).or_default().insert(key);
+            }
         });
-        if keys.is_empty() {
-            groups.remove(group);
-        }
-        found
+        groups
+    }
+
+    /// The group's members, in the order of their keys.
+    fn find(&self, group: &G) -> Vec<Arc<K>> {
+        // The watch that fills the cache needs the lock, too.
+        let keys = {
+            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.get(group).cloned().unwrap_or_default()
+        };
+        let look = |key: &Key| {
+            let found = self.cache.get(&key.namespace, &key.name)?;
+            ((self.group)(&found).as_ref() == Some(group)).then_some(found)
+        };
+        keys.iter().filter_map(look).collect()
     }
 }
 
@@ -138,6 +146,10 @@ mod tests {
     use super::*;
     use crate::cluster::caches::known_node;
     use crate::controllers::testing::{cluster_key, registered_claim};
+
+    fn key(namespace: &str, name: &str) -> Key {
+        Key { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
 
     /// A pod by its number, on a node or on none.
     fn pod(number: u8, node: Option<u8>) -> (Key, KnownPod) {
@@ -160,6 +172,22 @@ mod tests {
         (cluster_key(&name), known_node(serde_json::from_value(node).unwrap()))
     }
 
+    /// Every group that there is, with its members.
+    fn kept<K, G: Ord + Clone>(groups: &Groups<K, G>) -> BTreeMap<G, BTreeSet<Key>> {
+        groups.members.lock().unwrap().clone()
+    }
+
+    /// The groups of all that the cache has.
+    fn searched<K, G: Ord>(groups: &Groups<K, G>) -> BTreeMap<G, BTreeSet<Key>> {
+        let mut found: BTreeMap<G, BTreeSet<Key>> = BTreeMap::new();
+        for (key, object) in groups.cache.entries() {
+            if let Some(group) = (groups.group)(&object) {
+                found.entry(group).or_default().insert(key);
+            }
+        }
+        found
+    }
+
     fn names<T>(objects: Vec<T>, name: impl Fn(&T) -> String) -> Vec<String> {
         objects.iter().map(name).collect()
     }
@@ -171,17 +199,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_index_finds_is_what_a_search_of_everything_finds(states in prop::collection::vec((places(), places(), any::<bool>()), 1..6)) {
+        fn the_index_finds_what_a_search_of_everything_finds_and_keeps_nothing_else(states in prop::collection::vec((places(), places()), 1..6)) {
             let caches = Caches::default();
             let index = Index::of(&caches);
-            for (pods, owners, is_asked) in states {
+            for (pods, owners) in states {
                 caches.pods.fill(pods.iter().map(|(number, node)| pod(*number, *node)));
                 caches.nodes.fill(owners.iter().map(|(number, instance)| node(*number, *instance)));
                 let claims = owners.iter().filter_map(|(number, instance)| Some((number, (*instance)?)));
                 caches.node_claims.fill(claims.map(|(number, instance)| registered_claim(&format!("c{number}"), id(instance).as_str(), json!({}))));
-                if !is_asked {
-                    continue;
-                }
+                prop_assert_eq!(kept(&index.pods_on), searched(&index.pods_on));
+                prop_assert_eq!(kept(&index.unbound), searched(&index.unbound));
+                prop_assert_eq!(kept(&index.nodes_of), searched(&index.nodes_of));
+                prop_assert_eq!(kept(&index.claims_of), searched(&index.claims_of));
                 let uid = |pod: &Arc<KnownPod>| pod.bound().map_or_else(|| pod.unbound().unwrap().uid.clone(), |pod| pod.uid.clone());
                 let all = caches.pods.all();
                 let unbound = all.iter().filter(|pod| pod.unbound().is_some()).cloned().collect();

@@ -1,6 +1,5 @@
 //! What the tests of controllers run on: an API server and a cloud as scripts, caches that are filled by hand, a clock that stands still.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Context;
+use super::index::Index;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::cluster::cache::Key;
@@ -38,7 +38,8 @@ impl Clock for RuntimeClock {
 pub(super) fn context(client: Client, now: Timestamp) -> Context {
     let clock = Arc::new(RuntimeClock(now, Instant::now()));
     let (events, _) = Events::new(client.clone(), "test", clock.clone());
-    Context { client, clock, caches: Caches::default(), events, exempt_namespaces: Arc::new(BTreeSet::new()) }
+    let caches = Caches::default();
+    Context { client, clock, index: Index::of(&caches), caches, events, exempt_namespaces: Arc::default() }
 }
 
 /// The facts of a cluster.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::index::Index;
 use crate::api::labels;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::KnownClaim;
+use crate::controllers::Context;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::memory::ClaimMemory;
@@ -28,27 +28,22 @@ pub(super) struct Facts {
 }
 
 /// The pods that wait for the claim's Node without a right to it.
-fn planted_for(
-    index: &Index,
-    exempt: &BTreeSet<String>,
-    claim: &NodeClaim,
-    types: &[WorkloadType],
-) -> Vec<PlantedPod> {
+fn planted_for(context: &Context, claim: &NodeClaim, types: &[WorkloadType]) -> Vec<PlantedPod> {
     let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
         labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
     };
-    let caches = &index.caches;
+    let (caches, exempt) = (&context.caches, &context.exempt_namespaces);
     let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
-    let known = index.unbound();
+    let known = context.index.unbound();
     let unbound = known.iter().filter_map(|pod| pod.unbound());
     let is_node = |name: &str| caches.nodes.get("", name).is_some();
     planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces, is_node)
 }
 
 impl Facts {
-    /// Gathers them; nothing if there is no such claim. `exempt` are the namespaces that admission does not judge.
-    pub(super) fn gather(index: &Index, exempt: &BTreeSet<String>, name: &str) -> Option<Self> {
-        let caches = &index.caches;
+    /// Gathers them; nothing if there is no such claim.
+    pub(super) fn gather(context: &Context, name: &str) -> Option<Self> {
+        let (caches, index) = (&context.caches, &context.index);
         let known = caches.node_claims.get("", name)?;
         let claim = &known.model;
         let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| index.nodes_of(id));
@@ -77,7 +72,7 @@ impl Facts {
             type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
             gate: fence::gate(claim, &types),
             planted: if claim.provider_id.is_none() {
-                planted_for(index, exempt, claim, &types)
+                planted_for(context, claim, &types)
             } else {
                 Vec::new()
             },

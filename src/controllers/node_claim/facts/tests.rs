@@ -2,8 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::caches::{Caches, known_claim};
-use crate::controllers::testing::{cluster_key, registered_claim};
+use crate::cluster::testing::api_server;
+use crate::controllers::testing::{cluster_key, context, registered_claim};
 use crate::model::KnownPod;
+use crate::model::testing::nodes::at;
 
 const CLAIM: &str = "application-x7k2q";
 
@@ -36,36 +38,37 @@ fn pod(namespace: &str, name: &str, node: Option<&str>) -> (Key, KnownPod) {
     (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
 }
 
-fn exempt(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+/// A context of an API server that is not asked.
+fn silent() -> Context {
+    context(api_server(|call| panic!("{}", call.line)).0, at(600))
 }
 
-#[test]
-fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
-    let caches = Caches::default();
-    let index = Index::of(&caches);
+#[tokio::test]
+async fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
+    let mut context = silent();
+    let caches = context.caches.clone();
     fill_claim(&caches, None);
     caches.pods.fill([pod("shop", "a", None), pod("kube-system", "b", None), pod("platform", "c", None)]);
-    let planted = |names: &[&str]| {
-        let facts = Facts::gather(&index, &exempt(names), CLAIM).unwrap();
+    let mut planted = |names: &[&str]| {
+        context.exempt_namespaces = Arc::new(names.iter().map(|name| (*name).to_owned()).collect());
+        let facts = Facts::gather(&context, CLAIM).unwrap();
         facts.planted.iter().map(|planted| planted.pod.key.namespace.clone()).collect::<Vec<_>>()
     };
     assert_eq!(planted(&["kube-system", "platform"]), ["shop"]);
     assert_eq!(planted(&["kube-system"]), ["platform", "shop"]);
 }
 
-#[test]
-fn other_claims_with_the_same_instance_are_rivals() {
-    let caches = Caches::default();
-    let index = Index::of(&caches);
+#[tokio::test]
+async fn other_claims_with_the_same_instance_are_rivals() {
+    let context = silent();
     let claim = |name, id| registered_claim(name, id, json!({}));
-    caches.node_claims.fill([
+    context.caches.node_claims.fill([
         claim("a", "aws:///a/i-1"),
         claim("b", "aws:///a/i-1"),
         claim("c", "aws:///a/i-2"),
     ]);
     let rivals = |name: &str| {
-        let facts = Facts::gather(&index, &exempt(&[]), name).unwrap();
+        let facts = Facts::gather(&context, name).unwrap();
         facts.rivals.iter().map(|rival| rival.object.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!((rivals("a"), rivals("b"), rivals("c")), (vec!["b".to_owned()], vec!["a".to_owned()], vec![]));

@@ -13,6 +13,7 @@ use crate::cluster::events::Events;
 use crate::cluster::testing::{Call, api_server, refusal};
 use crate::controllers::Context;
 use crate::controllers::catalogs::Catalogs;
+use crate::controllers::index::Index;
 use crate::controllers::provisioning::Provisioner;
 use crate::controllers::provisioning::nominations::SharedNominations;
 use crate::ports::clock::Clock;
@@ -162,8 +163,14 @@ impl Stage {
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock(start));
         let caches = Caches::default();
         let (events, _) = Events::new(client.clone(), "test", Arc::clone(&clock));
-        let context =
-            Context { client, clock, caches: caches.clone(), events, exempt_namespaces: Arc::default() };
+        let context = Context {
+            client,
+            clock,
+            index: Index::of(&caches),
+            caches: caches.clone(),
+            events,
+            exempt_namespaces: Arc::default(),
+        };
         let provisioner =
             Provisioner::new(context, Arc::new(Cloud), Catalogs::default(), SharedNominations::default());
         caches.node_pools.fill([named("application", (*pool(&json!({}))).clone())]);
