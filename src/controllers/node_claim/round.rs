@@ -70,15 +70,17 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
     let mut held = None;
     for _ in 0..MOST_STEPS {
         let context = hands.context;
-        let Some(facts) = Facts::gather(context, name) else {
+        let Some(mut facts) = Facts::gather(context, name) else {
             return Ended::nothing();
         };
         let uid = &facts.claim.model.object.uid;
         if ended.uid.as_ref() != Some(uid) {
             ended = Ended { uid: Some(uid.clone()), ..Ended::nothing() };
         }
+        let now = context.clock.now();
+        facts.look_for_planted(context, &ended.memory, now);
         ended.memory.see(facts.pods(), facts.planted());
-        let step = step(&facts.view(&ended.memory), hands.context.clock.now());
+        let step = step(&facts.view(&ended.memory), now);
         if held.is_none() && step.effects.iter().any(Effect::asks_the_cloud) {
             let cloud = &hands.permits.cloud;
             held = cloud.try_acquire().ok();
