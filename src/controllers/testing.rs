@@ -106,6 +106,8 @@ pub(super) fn instance(provider_id: &str, claim_uid: &str) -> Instance {
 /// A cloud that holds instances, and launches none.
 #[derive(Debug, Default)]
 pub(super) struct FakeCloud {
+    /// What could be launched.
+    pub(super) types: Vec<InstanceType>,
     /// What it shows to whoever asks for all.
     pub(super) listed: Vec<Instance>,
     /// What it shows only to whoever asks for it, as if it had lost its tags.
@@ -152,7 +154,7 @@ impl CloudProvider for FakeCloud {
         &'a self,
         _: &'a Ec2NodeClass,
     ) -> Answer<'a, Result<Arc<[InstanceType]>, CloudError>> {
-        Box::pin(async { Ok([].into()) })
+        Box::pin(async { Ok(self.types.clone().into()) })
     }
 
     fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {

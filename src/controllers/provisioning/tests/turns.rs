@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::stage::{Answered, Stage, named};
+use self::stage::{Answered, Stage};
 use super::*;
 use crate::cluster::cache::Key;
+use crate::controllers::testing::cluster_key;
 
 mod stage;
 
@@ -102,7 +103,7 @@ async fn claims_that_are_given_up_at_once_are_made_again_ever_more_rarely() {
         stage.caches.node_claims.fill([]);
         if let Some(name) = stage.promised("a") {
             let gone = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
-            stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &gone)))]);
+            stage.caches.node_claims.fill([(cluster_key(&name), Arc::unwrap_or_clone(claim(&name, &gone)))]);
         }
     }
     let created = stage.server.created();
@@ -151,7 +152,7 @@ async fn a_pod_does_not_wait_for_ever_for_a_node_that_is_never_ready() {
     let registered = json!({ "status": { "providerID": "aws:///us-east-1a/i-1", "conditions": [{
         "type": "Registered", "status": "True", "reason": "Registered", "message": "", "lastTransitionTime": "2026-01-01T00:00:05Z",
     }]}});
-    stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &registered)))]);
+    stage.caches.node_claims.fill([(cluster_key(&name), Arc::unwrap_or_clone(claim(&name, &registered)))]);
     stage.run(14 * 60).await;
     assert_eq!(stage.server.created(), 1);
     stage.run(2 * 60).await;
