@@ -159,3 +159,33 @@ async fn a_pod_does_not_wait_for_ever_for_a_node_that_is_never_ready() {
     assert_eq!(stage.server.created(), 2);
     assert_eq!(stage.promised("a").as_deref(), Some("application-2"));
 }
+
+/// The scheduler does not know of promises.
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_place_another_has_taken_is_planned_for_anew_at_once() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    stage.run(5).await;
+    let condition = |type_: &str| json!({ "type": type_, "status": "True", "reason": type_, "message": "", "lastTransitionTime": "2026-01-01T00:00:05Z" });
+    let ready = json!({ "status": { "nodeName": "n1", "conditions": [condition("Registered"), condition("Initialized")] } });
+    let ready = claim("application-1", &merged(launched("1"), &ready));
+    stage.caches.nodes.fill([(cluster_key("n1"), Arc::unwrap_or_clone(node("n1", "1", &json!({}))))]);
+    stage.caches.node_claims.fill([(cluster_key("application-1"), Arc::unwrap_or_clone(ready))]);
+    let cases = [
+        ("n1", "Succeeded", "application-1"),
+        ("n2", "Running", "application-1"),
+        ("n1", "Running", "application-2"),
+    ];
+    for (on, phase, promised) in cases {
+        let spec = json!({
+            "nodeName": on, "containers": [{ "name": "app", "resources": { "requests": { "cpu": "1500m" } } }],
+        });
+        let other = pod("other", &json!({ "spec": spec, "status": { "phase": phase } }));
+        let pods = [("a", admitted("a", "500m")), ("other", other)].map(|(name, pod)| {
+            (Key { namespace: "shop".to_owned(), name: name.to_owned() }, Arc::unwrap_or_clone(pod))
+        });
+        stage.caches.pods.fill(pods);
+        stage.run(2).await;
+        assert_eq!(stage.promised("a").as_deref(), Some(promised), "{phase} on {on}");
+    }
+}
