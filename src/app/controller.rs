@@ -24,6 +24,7 @@ use crate::controllers;
 use crate::controllers::catalogs::Catalogs;
 use crate::controllers::disruption::DisruptionController;
 use crate::controllers::garbage::GarbageController;
+use crate::controllers::index::Index;
 use crate::controllers::node_claim::NodeClaimController;
 use crate::controllers::node_class::NodeClassController;
 use crate::controllers::node_pool::NodePoolController;
@@ -62,6 +63,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     let context = controllers::Context {
         client: client.clone(),
         clock: Arc::clone(&clock),
+        // Before anybody else follows the caches, and before they are filled.
+        index: Index::of(&caches),
         caches: caches.clone(),
         events: events.clone(),
         exempt_namespaces: Arc::new(admission_settings(&settings.common).exempt_namespaces),

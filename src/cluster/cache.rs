@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::{Debug, Display};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -79,6 +79,8 @@ pub struct Cache<K> {
     kind: Arc<str>,
     objects: Arc<RwLock<BTreeMap<Key, Entry<K>>>>,
     observers: Arc<RwLock<Vec<Observer<K>>>>,
+    /// Held from a change until everybody has been told of it.
+    in_order: Arc<Mutex<()>>,
     /// Raised at every change; zero until the first list is complete.
     revision: watch::Sender<u64>,
     outage: watch::Sender<Option<Outage>>,
@@ -96,6 +98,7 @@ impl<K> Clone for Cache<K> {
             kind: Arc::clone(&self.kind),
             objects: Arc::clone(&self.objects),
             observers: Arc::clone(&self.observers),
+            in_order: Arc::clone(&self.in_order),
             revision: self.revision.clone(),
             outage: self.outage.clone(),
         }
@@ -110,13 +113,14 @@ impl<K> Cache<K> {
             kind: kind.into(),
             objects: Arc::default(),
             observers: Arc::default(),
+            in_order: Arc::default(),
             revision: watch::Sender::new(0),
             outage: watch::Sender::new(None),
         }
     }
 
-    /// Calls `observer` after each change from now on, with what was known of the object before and what is now. It must be quick and
-    /// may read this cache.
+    /// Calls `observer` after each change from now on, in the order of the changes, with what was known of the object before and what is now.
+    /// It must be quick, and may read this cache but not change it.
     pub fn observe(&self, observer: impl Fn(Option<&K>, Option<&K>) + Send + Sync + 'static) {
         self.observers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(observer));
     }
@@ -304,6 +308,7 @@ impl<K> Cache<K> {
 
     /// Takes over a list, save where something newer is known already.
     fn replace(&self, listed: BTreeMap<Key, Entry<K>>) {
+        let _in_order = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::replace(&mut *objects, listed);
         let mut changes = Vec::new();
@@ -324,6 +329,7 @@ impl<K> Cache<K> {
 
     /// Changes what is known of one object, and tells about it if it did change.
     fn change(&self, key: &Key, change: impl FnOnce(&mut BTreeMap<Key, Entry<K>>)) {
+        let _in_order = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         let look =
             |objects: &BTreeMap<Key, Entry<K>>| objects.get(key).map(|entry| Arc::clone(&entry.object));
@@ -438,6 +444,31 @@ mod tests {
             note(Some("4"), None),
         ];
         assert_eq!(*seen.lock().unwrap(), expected);
+    }
+
+    /// Somebody may learn the answer to a write while the watch shows a change, and whoever counts would never be right again.
+    #[test]
+    fn observers_are_told_of_changes_in_their_order_whoever_makes_them() {
+        let cache: Cache<u64> = Cache::new("ConfigMap");
+        cache.fill([(Key { namespace: "n".to_owned(), name: "a".to_owned() }, 0)]);
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        cache.observe(move |before, now| {
+            if now == Some(&1) {
+                begun.send(()).unwrap();
+                // Time enough for the other to overtake, if it may.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            notes.lock().unwrap().push((before.copied(), now.copied()));
+        });
+        let learn = |version| cache.learn(versioned("a", "d", version), |_| version);
+        std::thread::scope(|scope| {
+            scope.spawn(|| learn(1));
+            has_begun.recv().unwrap();
+            learn(2);
+        });
+        assert_eq!(*told.lock().unwrap(), [(Some(0), Some(1)), (Some(1), Some(2))]);
     }
 
     /// Plays events; an object whose data is `bad` cannot be read. Returns what is known, and whether it is complete.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::watch;
 
+use self::index::Index;
 use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
 use crate::ports::clock::Clock;
@@ -15,6 +16,7 @@ pub mod certificate;
 mod daemons;
 pub mod disruption;
 pub mod garbage;
+pub mod index;
 mod live;
 pub mod node_claim;
 pub mod node_class;
@@ -37,6 +39,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// What is known of the cluster.
     pub caches: Caches,
+    /// What of it belongs together.
+    pub index: Index,
     /// Tells people.
     pub events: Events,
     /// The namespaces whose pods admission does not judge.

@@ -13,7 +13,6 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use self::effects::Hands;
-use self::index::Index;
 use self::round::{Ended, Permits};
 use self::wake::{Touched, Wake};
 use super::retries::Retries;
@@ -24,7 +23,6 @@ use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
 mod effects;
 mod facts;
-mod index;
 mod instance;
 mod round;
 mod wake;
@@ -35,7 +33,6 @@ pub struct NodeClaimController {
     cloud: Arc<dyn CloudProvider>,
     cluster: Arc<ClusterFacts>,
     wake: Wake,
-    index: Index,
 }
 
 /// What is known of one claim between its rounds.
@@ -56,10 +53,8 @@ impl NodeClaimController {
     /// To be made before the caches are filled: it is told about changes from now on.
     #[must_use]
     pub fn new(context: Context, cloud: Arc<dyn CloudProvider>, cluster: Arc<ClusterFacts>) -> Self {
-        // What has changed is in the index before anybody is woken by it.
-        let index = Index::of(&context.caches);
         let wake = Wake::on(&context.caches);
-        Self { context, cloud, cluster, wake, index }
+        Self { context, cloud, cluster, wake }
     }
 
     /// Drives claims while `leads` says so and all caches are complete, for as long as it is awaited.
@@ -95,7 +90,7 @@ impl NodeClaimController {
         match touched {
             Touched::Claim(name) => rounds.touch(name),
             Touched::Instance(id) => {
-                for claim in self.index.claims_of(id) {
+                for claim in self.context.index.claims_of(id) {
                     rounds.touch(&claim.model.object.name);
                 }
             }
@@ -133,15 +128,9 @@ impl NodeClaimController {
         let (uid, memory) = (life.uid.take(), std::mem::take(&mut life.memory));
         let (context, cloud, cluster) =
             (self.context.clone(), Arc::clone(&self.cloud), Arc::clone(&self.cluster));
-        let (permits, index, of) = (Arc::clone(&rounds.permits), self.index.clone(), name.clone());
+        let (permits, of) = (Arc::clone(&rounds.permits), name.clone());
         let task = rounds.running.spawn(async move {
-            let hands = Hands {
-                context: &context,
-                cloud: &*cloud,
-                cluster: &cluster,
-                index: &index,
-                permits: &permits,
-            };
+            let hands = Hands { context: &context, cloud: &*cloud, cluster: &cluster, permits: &permits };
             round::go(hands, &name, uid, memory).await
         });
         rounds.names.insert(task.id(), of);

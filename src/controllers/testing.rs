@@ -1,6 +1,5 @@
 //! What the tests of controllers run on: an API server and a cloud as scripts, caches that are filled by hand, a clock that stands still.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Context;
+use super::index::Index;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::cluster::cache::Key;
@@ -38,7 +38,8 @@ impl Clock for RuntimeClock {
 pub(super) fn context(client: Client, now: Timestamp) -> Context {
     let clock = Arc::new(RuntimeClock(now, Instant::now()));
     let (events, _) = Events::new(client.clone(), "test", clock.clone());
-    Context { client, clock, caches: Caches::default(), events, exempt_namespaces: Arc::new(BTreeSet::new()) }
+    let caches = Caches::default();
+    Context { client, clock, index: Index::of(&caches), caches, events, exempt_namespaces: Arc::default() }
 }
 
 /// The facts of a cluster.
@@ -105,6 +106,8 @@ pub(super) fn instance(provider_id: &str, claim_uid: &str) -> Instance {
 /// A cloud that holds instances, and launches none.
 #[derive(Debug, Default)]
 pub(super) struct FakeCloud {
+    /// What could be launched.
+    pub(super) types: Vec<InstanceType>,
     /// What it shows to whoever asks for all.
     pub(super) listed: Vec<Instance>,
     /// What it shows only to whoever asks for it, as if it had lost its tags.
@@ -151,7 +154,7 @@ impl CloudProvider for FakeCloud {
         &'a self,
         _: &'a Ec2NodeClass,
     ) -> Answer<'a, Result<Arc<[InstanceType]>, CloudError>> {
-        Box::pin(async { Ok([].into()) })
+        Box::pin(async { Ok(self.types.clone().into()) })
     }
 
     fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {

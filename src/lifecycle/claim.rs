@@ -59,8 +59,9 @@ pub struct ClaimView<'a> {
     pub type_labels: &'a BTreeMap<String, String>,
     /// Whether an instance may be launched.
     pub gate: &'a Gate,
-    /// Pods that wait for the claim's Node without a right to it. Only looked at before the launch.
-    pub planted: &'a [PlantedPod],
+    /// Pods that wait for the claim's Node without a right to it. Nothing if they were not looked for, which is needed only if the launch
+    /// [is next](launch::is_next): then nothing is launched.
+    pub planted: Option<&'a [PlantedPod]>,
     /// What was answered before.
     pub memory: &'a ClaimMemory,
 }

@@ -79,6 +79,16 @@ pub enum Effect {
     Report(Event),
 }
 
+/// Whom an effect turns to.
+enum Recipient {
+    Cloud,
+    /// The API server, about the claim or its Node.
+    Cluster,
+    /// The API server, about one pod of many.
+    Pod,
+    People,
+}
+
 impl Effect {
     /// A word for logs.
     #[must_use]
@@ -105,26 +115,47 @@ impl Effect {
     /// Whether it is the cloud that is asked.
     #[must_use]
     pub const fn asks_the_cloud(&self) -> bool {
-        matches!(
-            self,
-            Self::Launch { .. }
-                | Self::FindInstance
-                | Self::FindOwner { .. }
-                | Self::GetInstance { .. }
-                | Self::Terminate { .. }
-        )
+        match self.recipient() {
+            Recipient::Cloud => true,
+            Recipient::Cluster | Recipient::Pod | Recipient::People => false,
+        }
     }
 
     /// Whether something else is asked for than to tell people.
     #[must_use]
     pub const fn changes_anything(&self) -> bool {
-        !matches!(self, Self::Report(_))
+        match self.recipient() {
+            Recipient::Cloud | Recipient::Cluster | Recipient::Pod => true,
+            Recipient::People => false,
+        }
     }
 
     /// Whether the effects behind this one are to be carried out although it failed: it is one of many of its kind, or only talk.
     #[must_use]
     pub const fn may_fail_alone(&self) -> bool {
-        matches!(self, Self::Report(_) | Self::Evict(_) | Self::DeletePod { .. })
+        match self.recipient() {
+            Recipient::Pod | Recipient::People => true,
+            Recipient::Cloud | Recipient::Cluster => false,
+        }
+    }
+
+    const fn recipient(&self) -> Recipient {
+        match self {
+            Self::Launch { .. }
+            | Self::FindInstance
+            | Self::FindOwner { .. }
+            | Self::GetInstance { .. }
+            | Self::Terminate { .. } => Recipient::Cloud,
+            Self::PatchClaim(_)
+            | Self::SetStatus(_)
+            | Self::DeleteClaim(_)
+            | Self::RemoveClaimFinalizer
+            | Self::PatchNode(_)
+            | Self::DeleteNode(_)
+            | Self::RemoveNodeFinalizer(_) => Recipient::Cluster,
+            Self::Evict(_) | Self::DeletePod { .. } => Recipient::Pod,
+            Self::Report(_) => Recipient::People,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! From a registered Node to one that is ready for the pods that it was launched for.
 //!
-//! The first thing that is missing is named in the condition. There is no timeout: a Node that is registered and never gets ready is
-//! left to people, as in Karpenter.
+//! The first thing that is missing is named in the condition. Nothing ends here for want of time: a Node that never gets ready is given up by
+//! `disruption`, as soon as [its time](crate::disruption::emptiness::INITIALIZATION_TIMEOUT) is over and nothing runs on it. Karpenter leaves it to
+//! people.
 
 use super::claim::Draft;
 use super::effect::NodePatch;

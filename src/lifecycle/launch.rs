@@ -7,14 +7,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
 use super::claim::{Draft, missing};
 use super::effect::{ClaimPatch, DeletionReason, Effect};
 use super::fence::Gate;
 use super::liveness;
-use super::memory::{EvictionAnswer, Known, LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance};
+use super::memory::{
+    ClaimMemory, EvictionAnswer, Known, LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance,
+};
 use super::notice::{InTheWay, Notice};
 use super::planted::PlantedPod;
 use crate::api::conditions::Change;
@@ -42,33 +44,69 @@ pub(super) fn launch(draft: &mut Draft<'_>) -> bool {
         draft.set(Change::holds(LAUNCHED));
         return true;
     }
-    match draft.view.memory.launch.as_ref() {
-        None => start(draft),
-        Some(known) => match &known.value {
-            LaunchResult::Launched(instance) => note(draft, instance),
-            LaunchResult::Failed { attempt, failure } => match failure.problem {
-                LaunchProblem::NoCapacity => {
-                    let notice = Notice::InsufficientCapacity { message: &failure.message };
-                    draft.give_up(DeletionReason::InsufficientCapacity, &notice);
-                }
-                LaunchProblem::NodeClassNotReady => {
-                    let notice = Notice::NodeClassNotReady { message: &failure.message };
-                    draft.give_up(DeletionReason::NodeClassNotReady, &notice);
-                }
-                LaunchProblem::Other if draft.now >= liveness::launch_deadline(claim) => {
-                    liveness::launch_in_time(draft, Some(&failure.message));
-                }
-                LaunchProblem::Other if draft.now < known.ask_again => wait(draft, failure, known.ask_again),
-                LaunchProblem::Other if failure.is_answered && *attempt == self::attempt(claim) => {
-                    let next = attempt.saturating_add(1).to_string();
-                    let annotations = BTreeMap::from([(LAUNCH_ATTEMPT.to_owned(), next)]);
-                    draft.push(Effect::PatchClaim(ClaimPatch { annotations, ..ClaimPatch::default() }));
-                }
-                LaunchProblem::Other => start(draft),
-            },
-        },
+    match next(claim, draft.view.memory, draft.now) {
+        Next::Start => start(draft),
+        Next::Note(instance) => note(draft, instance),
+        Next::GiveUp(reason, notice) => draft.give_up(reason, &notice),
+        Next::TimeOut(failure) => liveness::launch_in_time(draft, Some(&failure.message)),
+        Next::Wait(failure, ask_again) => wait(draft, failure, ask_again),
+        Next::CountUp(attempt) => {
+            let annotations = BTreeMap::from([(LAUNCH_ATTEMPT.to_owned(), attempt.to_string())]);
+            draft.push(Effect::PatchClaim(ClaimPatch { annotations, ..ClaimPatch::default() }));
+        }
     }
     false
+}
+
+/// What a claim without an instance needs next.
+enum Next<'m> {
+    /// To be launched, if nothing is in the way.
+    Start,
+    /// That its instance is noted.
+    Note(&'m LaunchedInstance),
+    /// An end.
+    GiveUp(DeletionReason, Notice<'m>),
+    /// An end, since there is no time left for another attempt.
+    TimeOut(&'m LaunchFailure),
+    /// Time.
+    Wait(&'m LaunchFailure, Timestamp),
+    /// This attempt, since there will be no instance of the one before.
+    CountUp(u32),
+}
+
+fn next<'m>(claim: &NodeClaim, memory: &'m ClaimMemory, now: Timestamp) -> Next<'m> {
+    let Some(known) = &memory.launch else { return Next::Start };
+    let (attempt, failure) = match &known.value {
+        LaunchResult::Launched(instance) => return Next::Note(instance),
+        LaunchResult::Failed { attempt, failure } => (*attempt, failure),
+    };
+    match failure.problem {
+        LaunchProblem::NoCapacity => {
+            let notice = Notice::InsufficientCapacity { message: &failure.message };
+            Next::GiveUp(DeletionReason::InsufficientCapacity, notice)
+        }
+        LaunchProblem::NodeClassNotReady => {
+            let notice = Notice::NodeClassNotReady { message: &failure.message };
+            Next::GiveUp(DeletionReason::NodeClassNotReady, notice)
+        }
+        LaunchProblem::Other if now >= liveness::launch_deadline(claim) => Next::TimeOut(failure),
+        LaunchProblem::Other if now < known.ask_again => Next::Wait(failure, known.ask_again),
+        LaunchProblem::Other if failure.is_answered && attempt == self::attempt(claim) => {
+            Next::CountUp(attempt.saturating_add(1))
+        }
+        LaunchProblem::Other => Next::Start,
+    }
+}
+
+/// Whether a step with this memory launches the claim's instance now if no pod is in the way: only then it must be known which are.
+#[must_use]
+pub fn is_next(claim: &NodeClaim, memory: &ClaimMemory, now: Timestamp) -> bool {
+    let may_be = claim.deleted.is_none() && claim.has_finalizer && claim.provider_id.is_none();
+    may_be
+        && match next(claim, memory, now) {
+            Next::Start => true,
+            Next::Note(_) | Next::GiveUp(..) | Next::TimeOut(_) | Next::Wait(..) | Next::CountUp(_) => false,
+        }
 }
 
 /// The attempt that is to be made, or was.
@@ -79,7 +117,11 @@ pub fn attempt(claim: &NodeClaim) -> u32 {
 
 fn start(draft: &mut Draft<'_>) {
     let claim = draft.view.claim;
-    if remove_planted(draft) {
+    let Some(planted) = draft.view.planted else {
+        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
+        return;
+    };
+    if remove_planted(draft, planted) {
         return;
     }
     if let Gate::Closed { reason, message } = draft.view.gate {
@@ -98,8 +140,8 @@ fn start(draft: &mut Draft<'_>) {
 
 /// Whether pods are in the way that would get onto the node without a right to. Those that something made go; the others are left to
 /// people, since nobody would make them again.
-fn remove_planted(draft: &mut Draft<'_>) -> bool {
-    let (planted, memory) = (draft.view.planted, draft.view.memory);
+fn remove_planted(draft: &mut Draft<'_>, planted: &[PlantedPod]) -> bool {
+    let memory = draft.view.memory;
     if planted.is_empty() {
         return false;
     }
@@ -176,7 +218,7 @@ pub(super) fn note_instance(draft: &mut Draft<'_>, instance: &LaunchedInstance) 
     draft.status.allocatable = Some(instance.allocatable.clone());
 }
 
-fn wait(draft: &mut Draft<'_>, failure: &LaunchFailure, ask_again: jiff::Timestamp) {
+fn wait(draft: &mut Draft<'_>, failure: &LaunchFailure, ask_again: Timestamp) {
     draft.set(Change::unknown(LAUNCHED, condition_reason(&failure.reason), excerpt(&failure.message)));
     draft.report(&Notice::LaunchFailed { message: &failure.message });
     draft.look_again_at(ask_again);

@@ -64,21 +64,31 @@ impl Notice<'_> {
     /// The event about the claim, or about its node where it is the node that people look at.
     pub(super) fn about(&self, claim: &NodeClaim) -> Event {
         let (severity, reason) = self.kind();
-        let same_if = match self {
-            Self::FailedDraining { waiting, .. } => {
-                waiting.iter().take(NAMED).map(|pod| pod.pod.uid.as_str()).collect::<Vec<_>>().join(",")
+        let (node, same_if) = match self {
+            Self::FailedDraining { node, waiting } => {
+                let named = waiting.iter().take(NAMED).map(|pod| pod.pod.uid.as_str());
+                (Some(*node), named.collect::<Vec<_>>().join(","))
             }
-            Self::LaunchFailed { message } | Self::LaunchHeld { message } => (*message).to_owned(),
-            Self::PlantedPods { .. } => self.to_string(),
+            Self::LaunchFailed { message } | Self::LaunchHeld { message } => (None, (*message).to_owned()),
+            Self::PlantedPods { .. } => (None, self.to_string()),
             // Of these, one is like the other.
-            _ => String::new(),
+            Self::AwaitingVolumeDetachment { node, .. } => (Some(*node), String::new()),
+            Self::InsufficientCapacity { .. }
+            | Self::NodeClassNotReady { .. }
+            | Self::InvalidNodeClaim { .. }
+            | Self::LaunchTimeout { .. }
+            | Self::RegistrationTimeout { .. }
+            | Self::InstanceOfAnotherClaim { .. }
+            | Self::UnregisteredTaintMissing { .. }
+            | Self::MultipleNodesFound { .. }
+            | Self::NodeDeleted { .. }
+            | Self::TerminationGracePeriodExpiring { .. }
+            | Self::FailedTermination { .. } => (None, String::new()),
         };
-        let regarding =
-            if let Self::FailedDraining { node, .. } | Self::AwaitingVolumeDetachment { node, .. } = self {
-                Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() }
-            } else {
-                Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() }
-            };
+        let regarding = match node {
+            Some(node) => Regarding::Node { name: node.object.name.clone(), uid: node.object.uid.clone() },
+            None => Regarding::NodeClaim { name: claim.object.name.clone(), uid: claim.object.uid.clone() },
+        };
         Event { regarding, severity, reason, message: self.to_string(), same_if }
     }
 

@@ -52,6 +52,13 @@ impl fmt::Display for PlantedPod {
     }
 }
 
+/// Whether any pod could wait so: only behind a taint that a workload type owns.
+#[must_use]
+pub fn is_fenced(claim: &NodeClaim, types: &[WorkloadType]) -> bool {
+    let ownership = Ownership::of(types);
+    claim.taints.iter().any(|taint| ownership.owners(taint).is_some())
+}
+
 /// The pods that wait for the node of this claim without a right to it.
 ///
 /// `types` are all of them, `pods` all that have no node, in namespaces that are judged; `namespaces` are the workload types of those that
@@ -193,6 +200,7 @@ mod tests {
             planted(&claim(), &types[1..], &pods, &namespaces, is_node).is_empty(),
             "nobody owns the taint"
         );
+        assert!(is_fenced(&claim(), &types) && !is_fenced(&claim(), &types[1..]));
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Scene {
     }
 
     pub(crate) fn step(&self, now: Timestamp) -> Step {
+        self.step_that_knows(Some(&self.planted), now)
+    }
+
+    /// A step that knows of these planted pods, or does not know which there are.
+    pub(crate) fn step_that_knows(&self, planted: Option<&[PlantedPod]>, now: Timestamp) -> Step {
         let view = ClaimView {
             claim: &self.claim,
             rivals: &self.rivals,
@@ -85,7 +90,7 @@ impl Scene {
             volumes: &self.volumes,
             type_labels: &type_labels(),
             gate: &self.gate,
-            planted: &self.planted,
+            planted,
             memory: &self.memory,
         };
         step(&view, now)

@@ -34,9 +34,10 @@ fn without_the_controller_the_types_are_not_ready() {
 }
 
 /// Whoever listens for a signal takes away what it does to the process; a test that did would make Ctrl-C end nothing.
+/// SIGTERM stands for both: a shell has its background jobs ignore SIGINT.
 #[test]
 fn an_interrupted_test_run_ends_at_once_and_leaves_nothing_behind() {
-    const SIGINT: i32 = 2;
+    const SIGTERM: i32 = 15;
     let temporary = tempfile::tempdir().unwrap();
     let mut run = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "demo::without_the_webhook_the_pods_are_not_patched", "--nocapture"])
@@ -51,10 +52,10 @@ fn an_interrupted_test_run_ends_at_once_and_leaves_nothing_behind() {
     );
     assert_ne!(processes_in(temporary.path()), Vec::<PathBuf>::new());
 
-    let interrupted = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    let interrupted = Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     let asked = Instant::now();
-    assert_eq!(run.wait().unwrap().signal(), Some(SIGINT));
+    assert_eq!(run.wait().unwrap().signal(), Some(SIGTERM));
     assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
     let deadline = asked + Duration::from_secs(20);
     loop {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
-use super::index::Index;
 use super::instance;
 use super::round::Permits;
 use crate::cluster::caches::{KnownClaim, KnownNode};
@@ -24,7 +23,6 @@ pub(super) struct Hands<'a> {
     pub(super) context: &'a Context,
     pub(super) cloud: &'a dyn CloudProvider,
     pub(super) cluster: &'a ClusterFacts,
-    pub(super) index: &'a Index,
     pub(super) permits: &'a Permits,
 }
 
@@ -159,9 +157,7 @@ mod tests {
         let (events, mut told) = Events::kept();
         let context = Context { events, ..context(client, at(600)) };
         let (cloud, cluster, permits) = (FakeCloud::default(), cluster(), Permits::default());
-        let index = Index::of(&context.caches);
-        let hands =
-            Hands { context: &context, cloud: &cloud, cluster: &cluster, index: &index, permits: &permits };
+        let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
         let pod = |name: &str| PodRef {
             key: PodKey { namespace: "shop".to_owned(), name: name.to_owned() },
             uid: format!("{name}-uid"),

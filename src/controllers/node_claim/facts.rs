@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::index::Index;
+use jiff::Timestamp;
+
 use crate::api::labels;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::KnownClaim;
+use crate::controllers::Context;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
 use crate::lifecycle::fence::{self, Gate};
+use crate::lifecycle::launch;
 use crate::lifecycle::memory::ClaimMemory;
-use crate::lifecycle::planted::{PlantedPod, planted};
+use crate::lifecycle::planted::{self, PlantedPod};
 use crate::model::workload_type::WorkloadType;
 use crate::model::{BoundPod, Node, NodeClaim};
 
@@ -24,31 +27,14 @@ pub(super) struct Facts {
     volumes: Vec<AttachedVolume>,
     type_labels: BTreeMap<String, String>,
     gate: Gate,
-    planted: Vec<PlantedPod>,
-}
-
-/// The pods that wait for the claim's Node without a right to it.
-fn planted_for(
-    index: &Index,
-    exempt: &BTreeSet<String>,
-    claim: &NodeClaim,
-    types: &[WorkloadType],
-) -> Vec<PlantedPod> {
-    let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
-        labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
-    };
-    let caches = &index.caches;
-    let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
-    let known = index.unbound();
-    let unbound = known.iter().filter_map(|pod| pod.unbound());
-    let is_node = |name: &str| caches.nodes.get("", name).is_some();
-    planted(claim, types, unbound.filter(|pod| !exempt.contains(&pod.key.namespace)), &namespaces, is_node)
+    types: Vec<WorkloadType>,
+    planted: Option<Vec<PlantedPod>>,
 }
 
 impl Facts {
-    /// Gathers them; nothing if there is no such claim. `exempt` are the namespaces that admission does not judge.
-    pub(super) fn gather(index: &Index, exempt: &BTreeSet<String>, name: &str) -> Option<Self> {
-        let caches = &index.caches;
+    /// Gathers them; nothing if there is no such claim.
+    pub(super) fn gather(context: &Context, name: &str) -> Option<Self> {
+        let (caches, index) = (&context.caches, &context.index);
         let known = caches.node_claims.get("", name)?;
         let claim = &known.model;
         let nodes = claim.provider_id.as_ref().map_or_else(Vec::new, |id| index.nodes_of(id));
@@ -76,11 +62,8 @@ impl Facts {
         Some(Self {
             type_labels: claim.pool().map(|pool| fence::type_labels(pool, &types)).unwrap_or_default(),
             gate: fence::gate(claim, &types),
-            planted: if claim.provider_id.is_none() {
-                planted_for(index, exempt, claim, &types)
-            } else {
-                Vec::new()
-            },
+            types,
+            planted: None,
             claim: known,
             rivals,
             nodes,
@@ -94,9 +77,31 @@ impl Facts {
         &self.pods
     }
 
-    /// The pods that wait for the claim's Node without a right to it.
+    /// Looks for the pods that wait for the claim's Node without a right to it, if the claim is to be launched now: there may be very many pods.
+    pub(super) fn look_for_planted(&mut self, context: &Context, memory: &ClaimMemory, now: Timestamp) {
+        let claim = &self.claim.model;
+        if !launch::is_next(claim, memory, now) {
+            return;
+        }
+        if !planted::is_fenced(claim, &self.types) {
+            self.planted = Some(Vec::new());
+            return;
+        }
+        let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
+            labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
+        };
+        let Context { caches, index, exempt_namespaces, .. } = context;
+        let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
+        let unbound = index.unbound();
+        let judged = { unbound.iter().filter_map(|pod| pod.unbound()) }
+            .filter(|pod| !exempt_namespaces.contains(&pod.key.namespace));
+        let is_node = |name: &str| caches.nodes.get("", name).is_some();
+        self.planted = Some(planted::planted(claim, &self.types, judged, &namespaces, is_node));
+    }
+
+    /// The pods that wait for the claim's Node without a right to it, as far as they were looked for.
     pub(super) fn planted(&self) -> &[PlantedPod] {
-        &self.planted
+        self.planted.as_deref().unwrap_or_default()
     }
 
     /// The facts as a step takes them.
@@ -109,7 +114,7 @@ impl Facts {
             volumes: &self.volumes,
             type_labels: &self.type_labels,
             gate: &self.gate,
-            planted: &self.planted,
+            planted: self.planted.as_deref(),
             memory,
         }
     }

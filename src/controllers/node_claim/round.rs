@@ -70,15 +70,17 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
     let mut held = None;
     for _ in 0..MOST_STEPS {
         let context = hands.context;
-        let Some(facts) = Facts::gather(hands.index, &context.exempt_namespaces, name) else {
+        let Some(mut facts) = Facts::gather(context, name) else {
             return Ended::nothing();
         };
         let uid = &facts.claim.model.object.uid;
         if ended.uid.as_ref() != Some(uid) {
             ended = Ended { uid: Some(uid.clone()), ..Ended::nothing() };
         }
+        let now = context.clock.now();
+        facts.look_for_planted(context, &ended.memory, now);
         ended.memory.see(facts.pods(), facts.planted());
-        let step = step(&facts.view(&ended.memory), hands.context.clock.now());
+        let step = step(&facts.view(&ended.memory), now);
         if held.is_none() && step.effects.iter().any(Effect::asks_the_cloud) {
             let cloud = &hands.permits.cloud;
             held = cloud.try_acquire().ok();
@@ -141,7 +143,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::testing::api_server;
-    use crate::controllers::node_claim::index::Index;
     use crate::controllers::testing::{FakeCloud, cluster, context, fill, registered_claim};
     use crate::model::testing::nodes::at;
 
@@ -151,14 +152,12 @@ mod tests {
         let answer = serde_json::to_value(&bare.1.object).unwrap();
         let (client, calls) = api_server(move |_| (200, answer.clone()));
         let context = context(client, at(600));
-        let index = Index::of(&context.caches);
         let deleted = json!({ "metadata": { "deletionTimestamp": at(500).to_string() } });
         let ending = |name: &str, id: &str| registered_claim(name, id, deleted.clone());
         fill(&context.caches, [ending("a", "aws:///a/i-1"), ending("c", "aws:///a/i-2"), bare]);
         let (cloud, cluster) = (FakeCloud { hangs: true, ..FakeCloud::default() }, cluster());
         let permits = Permits { cloud: Semaphore::new(1), writes: Semaphore::new(1) };
-        let hands =
-            Hands { context: &context, cloud: &cloud, cluster: &cluster, index: &index, permits: &permits };
+        let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
         let go = |name: &'static str, seconds| {
             let round = go(hands, name, None, ClaimMemory::default());
             tokio::time::timeout(Duration::from_secs(seconds), round)

@@ -4,7 +4,7 @@
 //! Until a Node is registered its claim says what its labels and taints will be; until it is initialized, what starts with it and goes
 //! again (startup taints, the readiness taints of Kubernetes) does not count, and what it does not offer yet is taken from its claim.
 //! Left out are Nodes and claims that are being removed or disrupted, Nodes that people have closed, and those that should have become ready
-//! long ago.
+//! long ago. Where several claims say that they have one instance, it counts as the one's whose it is (`model/ownership.rs`).
 //!
 //! Differences to Karpenter:
 //! - A claim that has no instance yet is one that holds exactly what it was planned for, and Karpenter plans nothing while there is one.
@@ -12,7 +12,7 @@
 //! - A claim carries the labels of its pool's workload types from the start: its Node will, before pods can use it.
 //! - A Node of a pool that has no claim counts like any other Node, since pods can be scheduled to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -23,6 +23,7 @@ use crate::disruption::emptiness::initialization_deadline;
 use crate::lifecycle::fence;
 use crate::model::bound_pod::Runner;
 use crate::model::node::disrupted_taint;
+use crate::model::ownership::owner;
 use crate::model::{BoundPod, Node, NodeClaim, ProviderId, Requirement, ResourceList, Taint};
 use crate::scheduling::ExistingNode;
 
@@ -52,22 +53,34 @@ pub(super) fn machines(world: &World, now: Timestamp) -> Vec<Machine> {
     for pod in world.pods.iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal()) {
         bound.entry(&pod.node_name).or_default().push(pod);
     }
-    let mut claims: BTreeMap<&ProviderId, &KnownClaim> = BTreeMap::new();
+    let mut claims: BTreeMap<&ProviderId, Vec<&KnownClaim>> = BTreeMap::new();
     for claim in &world.claims {
-        claims.extend(claim.model.provider_id.as_ref().map(|id| (id, &**claim)));
+        if let Some(id) = &claim.model.provider_id {
+            claims.entry(id).or_default().push(claim);
+        }
     }
-    let nodes: BTreeMap<&ProviderId, &KnownNode> =
-        world.nodes.iter().filter_map(|node| Some((node.model.provider_id.as_ref()?, &**node))).collect();
+    let owner_of = |id: &ProviderId, told: &[String]| {
+        let claims = claims.get(id)?;
+        let owner = owner(claims.iter().map(|claim| &claim.model), told)?;
+        claims.iter().copied().find(|claim| claim.model.object.uid == owner.object.uid)
+    };
+    let nodes: BTreeSet<&ProviderId> =
+        world.nodes.iter().filter_map(|node| node.model.provider_id.as_ref()).collect();
 
     let of_nodes = world.nodes.iter().filter_map(|node| {
-        let claim = node.model.provider_id.as_ref().and_then(|id| claims.get(id)).copied();
+        let id = node.model.provider_id.as_ref();
+        let claim = id.and_then(|id| owner_of(id, &node.model.owner_uids));
         of_node(node, claim, (world, now)).map(|machine| {
             let pods = bound.get(node.model.object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
             with_pods(machine, pods)
         })
     });
-    let has_node = |claim: &NodeClaim| claim.provider_id.as_ref().is_some_and(|id| nodes.contains_key(id));
-    let on_their_way = world.claims.iter().filter(|claim| !has_node(&claim.model));
+    let is_on_its_way = |claim: &NodeClaim| match &claim.provider_id {
+        Some(id) if nodes.contains(id) => false,
+        Some(id) => owner_of(id, &[]).is_some_and(|owner| owner.model.object.uid == claim.object.uid),
+        None => true,
+    };
+    let on_their_way = world.claims.iter().filter(|claim| is_on_its_way(&claim.model));
     let of_claims = on_their_way.filter_map(|claim| of_claim(claim, (world, now)));
     of_nodes.chain(of_claims).map(|machine| promised.add_to(machine)).collect()
 }

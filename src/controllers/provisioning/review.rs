@@ -9,6 +9,7 @@ use super::batch::Crowd;
 use super::machines::{is_closed, is_lost};
 use super::nominations::Progress;
 use crate::api::nodeclaim::INITIALIZED;
+use crate::controllers::Context;
 use crate::disruption::emptiness::initialization_deadline;
 use crate::model::ResourceList;
 use crate::model::pod::PodKey;
@@ -50,32 +51,21 @@ impl Provisioner {
 
     /// What these machines have left beside the pods that are bound to them, as far as they have a Node.
     fn room(&self, machines: &BTreeSet<String>) -> BTreeMap<String, ResourceList> {
-        let caches = &self.context.caches;
+        let Context { caches, index, .. } = &self.context;
         let node_of = |machine: &String| match caches.node_claims.get("", machine) {
             // Before, devices may be missing that will be there.
             Some(claim) if !claim.model.is(INITIALIZED) => None,
             Some(claim) => caches.nodes.get("", claim.model.node_name.as_deref()?),
             None => caches.nodes.get("", machine),
         };
-        let mut machine_of = BTreeMap::new();
-        let mut room = BTreeMap::new();
-        for machine in machines {
-            if let Some(node) = node_of(machine) {
-                machine_of.insert(node.model.object.name.clone(), machine);
-                room.insert(machine.clone(), node.model.allocatable.clone());
-            }
-        }
-        if room.is_empty() {
-            return room;
-        }
-        for pod in
-            caches.pods.all().iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal())
-        {
-            if let Some(left) = machine_of.get(&pod.node_name).and_then(|machine| room.get_mut(*machine)) {
-                *left = left.minus(&pod.requests);
-            }
-        }
-        room
+        let room_on = |machine: &String| {
+            let node = node_of(machine)?;
+            let pods = index.pods_on(&node.model.object.name);
+            let bound = pods.iter().filter_map(|pod| pod.bound()).filter(|pod| !pod.phase.is_terminal());
+            let taken = bound.map(|pod| &pod.requests).sum();
+            Some((machine.clone(), node.model.allocatable.minus(&taken)))
+        };
+        machines.iter().filter_map(room_on).collect()
     }
 
     /// When the next promise ends if nothing changes.

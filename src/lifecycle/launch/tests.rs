@@ -16,7 +16,11 @@ fn failure(problem: LaunchProblem, is_answered: bool) -> LaunchFailure {
 fn next(claim: NodeClaim, attempt: u32, failure: LaunchFailure, answered: i64, now: i64) -> Vec<String> {
     let mut scene = Scene::new(claim);
     scene.memory.record(Answer::Launch { attempt, result: Err(failure) }, at(answered));
-    short(&scene.step(at(now)).effects)
+    let effects = scene.step(at(now)).effects;
+    let launches = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Launch { .. }));
+    assert_eq!(is_next(&scene.claim, &scene.memory, at(now)), launches(&effects), "{effects:?}");
+    assert!(!launches(&scene.step_that_knows(None, at(now)).effects), "who knows who waits?");
+    short(&effects)
 }
 
 fn short(effects: &[Effect]) -> Vec<String> {
@@ -54,6 +58,8 @@ fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
     assert!(is_deleted("made-uid") && !is_deleted("alone-uid"));
     scene.planted.clear();
     assert_eq!(short(&scene.step(at(2)).effects), ["launch 0"]);
+    let unknown = scene.step_that_knows(None, at(2));
+    assert_eq!((short(&unknown.effects), unknown.requeue_at), (vec!["status".to_owned()], Some(at(7))));
 }
 
 /// The effects of a step while one pod waits that something made, whose deletion was answered so at 10 s, the condition's message, and when to look

@@ -508,7 +508,7 @@ impl Run {
                 volumes: &[],
                 type_labels: &type_labels(),
                 gate: &Gate::Open,
-                planted: &[],
+                planted: Some(&[]),
                 memory: &self.memory,
             };
             let step = step(&view, self.world.time());

@@ -51,6 +51,11 @@ async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
 
 /// Makes a claim of the pool, as the provisioner would.
 async fn claim(world: &World, pool: &str, name: &str) -> Api<NodeClaim> {
+    claim_with(world, pool, name, json!([])).await
+}
+
+/// The same, with startup taints.
+async fn claim_with(world: &World, pool: &str, name: &str, startup_taints: Value) -> Api<NodeClaim> {
     let client = administrator(&world.lab).await;
     let classes: Api<Ec2NodeClass> = Api::all(client.clone());
     let is_ready = |class: Option<&Ec2NodeClass>| {
@@ -68,6 +73,7 @@ async fn claim(world: &World, pool: &str, name: &str) -> Api<NodeClaim> {
                 { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
             ],
             "taints": [taint(pool)],
+            "startupTaints": startup_taints,
             "resources": { "requests": { "cpu": "1" } },
         },
     }))
@@ -88,7 +94,12 @@ struct Machine {
 /// Makes a claim of the pool and waits until its node can take pods.
 async fn machine(world: &World, pool: &str, name: &str) -> Machine {
     let claims = claim(world, pool, name).await;
-    within(A_WHILE, &claims, name, holds("Initialized")).await.unwrap();
+    machine_of(&claims, name, "Initialized").await
+}
+
+/// The claim's machine, once the condition holds.
+async fn machine_of(claims: &Api<NodeClaim>, name: &str, condition: &'static str) -> Machine {
+    within(A_WHILE, claims, name, holds(condition)).await.unwrap();
     let status = claims.get(name).await.unwrap().status.unwrap();
     let instance = status.provider_id.unwrap().rsplit_once('/').unwrap().1.to_owned();
     Machine { node: status.node_name.unwrap(), instance }

@@ -2,8 +2,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::caches::{Caches, known_claim};
-use crate::controllers::testing::{cluster_key, registered_claim};
+use crate::cluster::testing::api_server;
+use crate::controllers::testing::{cluster_key, context, registered_claim};
+use crate::lifecycle::memory::{Answer, LaunchFailure, LaunchProblem};
 use crate::model::KnownPod;
+use crate::model::testing::nodes::at;
 
 const CLAIM: &str = "application-x7k2q";
 
@@ -13,7 +16,10 @@ fn fill_claim(caches: &Caches, provider_id: Option<&str>) {
     let taints = json!([{ "key": "node-type", "value": "application", "effect": "NoSchedule" }]);
     let claim = json!({
         "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
-        "metadata": { "name": CLAIM, "uid": "claim-uid", "labels": { "karpenter.sh/nodepool": "application" } },
+        "metadata": {
+            "name": CLAIM, "uid": "claim-uid", "creationTimestamp": at(0).to_string(), "finalizers": ["karpenter.sh/termination"],
+            "labels": { "karpenter.sh/nodepool": "application" },
+        },
         "spec": { "nodeClassRef": class, "requirements": [], "taints": taints },
         "status": { "providerID": provider_id },
     });
@@ -36,36 +42,70 @@ fn pod(namespace: &str, name: &str, node: Option<&str>) -> (Key, KnownPod) {
     (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
 }
 
-fn exempt(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+/// The planted pods that a step with this memory knows of.
+fn looked(context: &Context, memory: &ClaimMemory) -> Option<Vec<PlantedPod>> {
+    let mut facts = Facts::gather(context, CLAIM).unwrap();
+    facts.look_for_planted(context, memory, at(10));
+    facts.planted
 }
 
-#[test]
-fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
-    let caches = Caches::default();
-    let index = Index::of(&caches);
+/// A context of an API server that is not asked.
+fn silent() -> Context {
+    context(api_server(|call| panic!("{}", call.line)).0, at(600))
+}
+
+#[tokio::test]
+async fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_treenail_is_called() {
+    let mut context = silent();
+    let caches = context.caches.clone();
     fill_claim(&caches, None);
     caches.pods.fill([pod("shop", "a", None), pod("kube-system", "b", None), pod("platform", "c", None)]);
-    let planted = |names: &[&str]| {
-        let facts = Facts::gather(&index, &exempt(names), CLAIM).unwrap();
-        facts.planted.iter().map(|planted| planted.pod.key.namespace.clone()).collect::<Vec<_>>()
+    let mut planted = |names: &[&str]| {
+        context.exempt_namespaces = Arc::new(names.iter().map(|name| (*name).to_owned()).collect());
+        looked(&context, &ClaimMemory::default())
+            .unwrap()
+            .iter()
+            .map(|planted| planted.pod.key.namespace.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(planted(&["kube-system", "platform"]), ["shop"]);
     assert_eq!(planted(&["kube-system"]), ["platform", "shop"]);
 }
 
-#[test]
-fn other_claims_with_the_same_instance_are_rivals() {
-    let caches = Caches::default();
-    let index = Index::of(&caches);
+#[tokio::test]
+async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched() {
+    let context = silent();
+    fill_claim(&context.caches, None);
+    context.caches.pods.fill([pod("shop", "a", None)]);
+    let found = |memory: &ClaimMemory| looked(&context, memory).map(|planted| planted.len());
+    let new = ClaimMemory::default();
+    assert_eq!(found(&new), Some(1));
+    let mut waits = ClaimMemory::default();
+    let failure = LaunchFailure {
+        problem: LaunchProblem::Other,
+        reason: "Throttled".to_owned(),
+        message: String::new(),
+        is_answered: false,
+    };
+    waits.record(Answer::Launch { attempt: 0, result: Err(failure) }, at(10));
+    assert_eq!(found(&waits), None);
+    context.caches.workload_types.fill([]);
+    assert_eq!(found(&new), Some(0), "nobody owns the taint");
+    fill_claim(&context.caches, Some("aws:///a/i-1"));
+    assert_eq!(found(&new), None);
+}
+
+#[tokio::test]
+async fn other_claims_with_the_same_instance_are_rivals() {
+    let context = silent();
     let claim = |name, id| registered_claim(name, id, json!({}));
-    caches.node_claims.fill([
+    context.caches.node_claims.fill([
         claim("a", "aws:///a/i-1"),
         claim("b", "aws:///a/i-1"),
         claim("c", "aws:///a/i-2"),
     ]);
     let rivals = |name: &str| {
-        let facts = Facts::gather(&index, &exempt(&[]), name).unwrap();
+        let facts = Facts::gather(&context, name).unwrap();
         facts.rivals.iter().map(|rival| rival.object.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!((rivals("a"), rivals("b"), rivals("c")), (vec!["b".to_owned()], vec!["a".to_owned()], vec![]));

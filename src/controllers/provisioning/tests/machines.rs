@@ -184,3 +184,34 @@ fn what_is_being_removed_or_closed_does_not_count() {
     let waited_for = World { claims: vec![claim("c", &merged(launched("1"), &stuck))], nodes, ..world() };
     assert_eq!(machines(&waited_for, at(899)).len(), 1);
 }
+
+/// A status that was copied or restored names another claim's instance.
+#[test]
+fn an_instance_that_several_claims_have_is_the_owners_and_counts_once() {
+    let of = |name: &str, created: i64, changes: Value| {
+        let metadata = json!({ "metadata": { "creationTimestamp": at(created).to_string() } });
+        claim(name, &merged(merged(launched("1"), &metadata), &changes))
+    };
+    let live = |name, created| of(name, created, json!({}));
+    let deleted =
+        |name, created| of(name, created, json!({ "metadata": { "deletionTimestamp": at(9).to_string() } }));
+    let owned = |owner: Option<&str>| {
+        let owner = owner.map(|name| json!([{ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": name, "uid": format!("{name}-uid") }]));
+        vec![node("n", "1", &merged(registered(), &json!({ "metadata": { "ownerReferences": owner } })))]
+    };
+    let cases: [(&str, _, _, &[&str]); 7] = [
+        ("a copy that is deleted", vec![live("a", 0), deleted("b", 5)], owned(Some("a")), &["n by a"]),
+        ("a copy that is live", vec![live("a", 5), live("b", 0)], owned(Some("a")), &["n by a"]),
+        ("the owner is deleted", vec![deleted("a", 5), live("b", 0)], owned(Some("a")), &[]),
+        ("nobody owns it yet", vec![live("a", 5), live("b", 0)], owned(None), &["n by b"]),
+        ("no Node yet", vec![live("a", 0), live("b", 5)], vec![], &["a by a"]),
+        ("no Node yet, the younger is deleted", vec![live("a", 0), deleted("b", 5)], vec![], &["a by a"]),
+        ("no Node yet, the older is deleted", vec![deleted("a", 0), live("b", 5)], vec![], &[]),
+    ];
+    for (case, claims, nodes, expected) in cases {
+        let found = machines(&World { nodes, claims, ..world() }, at(10));
+        let shown: Vec<_> =
+            found.iter().map(|machine| format!("{} by {}", machine.node.name, machine.key())).collect();
+        assert_eq!(shown, expected, "{case}");
+    }
+}

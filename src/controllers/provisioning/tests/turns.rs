@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::stage::{Answered, Stage, named};
+use self::stage::{Answered, Stage};
 use super::*;
 use crate::cluster::cache::Key;
+use crate::controllers::testing::cluster_key;
 
 mod stage;
 
@@ -102,7 +103,7 @@ async fn claims_that_are_given_up_at_once_are_made_again_ever_more_rarely() {
         stage.caches.node_claims.fill([]);
         if let Some(name) = stage.promised("a") {
             let gone = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
-            stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &gone)))]);
+            stage.caches.node_claims.fill([(cluster_key(&name), Arc::unwrap_or_clone(claim(&name, &gone)))]);
         }
     }
     let created = stage.server.created();
@@ -151,7 +152,7 @@ async fn a_pod_does_not_wait_for_ever_for_a_node_that_is_never_ready() {
     let registered = json!({ "status": { "providerID": "aws:///us-east-1a/i-1", "conditions": [{
         "type": "Registered", "status": "True", "reason": "Registered", "message": "", "lastTransitionTime": "2026-01-01T00:00:05Z",
     }]}});
-    stage.caches.node_claims.fill([named(&name, Arc::unwrap_or_clone(claim(&name, &registered)))]);
+    stage.caches.node_claims.fill([(cluster_key(&name), Arc::unwrap_or_clone(claim(&name, &registered)))]);
     stage.run(14 * 60).await;
     assert_eq!(stage.server.created(), 1);
     stage.run(2 * 60).await;
@@ -212,4 +213,34 @@ async fn pods_that_come_later_do_not_have_a_refused_claim_tried_again() {
     assert_eq!(stage.server.created(), 3, "one for the new pod");
     stage.run(10).await;
     assert!(stage.promised("refused").is_some(), "it is not forgotten");
+}
+
+/// The scheduler does not know of promises.
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_place_another_has_taken_is_planned_for_anew_at_once() {
+    let mut stage = Stage::new();
+    stage.wait(&["a"]);
+    stage.run(5).await;
+    let condition = |type_: &str| json!({ "type": type_, "status": "True", "reason": type_, "message": "", "lastTransitionTime": "2026-01-01T00:00:05Z" });
+    let ready = json!({ "status": { "nodeName": "n1", "conditions": [condition("Registered"), condition("Initialized")] } });
+    let ready = claim("application-1", &merged(launched("1"), &ready));
+    stage.caches.nodes.fill([(cluster_key("n1"), Arc::unwrap_or_clone(node("n1", "1", &json!({}))))]);
+    stage.caches.node_claims.fill([(cluster_key("application-1"), Arc::unwrap_or_clone(ready))]);
+    let cases = [
+        ("n1", "Succeeded", "application-1"),
+        ("n2", "Running", "application-1"),
+        ("n1", "Running", "application-2"),
+    ];
+    for (on, phase, promised) in cases {
+        let spec = json!({
+            "nodeName": on, "containers": [{ "name": "app", "resources": { "requests": { "cpu": "1500m" } } }],
+        });
+        let other = pod("other", &json!({ "spec": spec, "status": { "phase": phase } }));
+        let pods = [("a", admitted("a", "500m")), ("other", other)].map(|(name, pod)| {
+            (Key { namespace: "shop".to_owned(), name: name.to_owned() }, Arc::unwrap_or_clone(pod))
+        });
+        stage.caches.pods.fill(pods);
+        stage.run(2).await;
+        assert_eq!(stage.promised("a").as_deref(), Some(promised), "{phase} on {on}");
+    }
 }

@@ -3,74 +3,16 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::super::*;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
-use crate::cluster::events::Events;
 use crate::cluster::testing::{Call, api_server, refusal};
-use crate::controllers::Context;
 use crate::controllers::catalogs::Catalogs;
 use crate::controllers::provisioning::Provisioner;
 use crate::controllers::provisioning::nominations::SharedNominations;
-use crate::ports::clock::Clock;
-use crate::ports::cloud::{
-    Answer, CloudProvider, ClusterFacts, Instance, LaunchRequest, Launched, ProviderId, ResolvedClass,
-};
-use crate::ports::error::CloudError;
-
-/// A cloud that says its instance types and is asked for nothing else.
-#[derive(Debug)]
-struct Cloud;
-
-impl CloudProvider for Cloud {
-    fn instance_types<'a>(
-        &'a self,
-        _: &'a Ec2NodeClass,
-    ) -> Answer<'a, Result<Arc<[InstanceType]>, CloudError>> {
-        Box::pin(async { Ok(instance_types().into()) })
-    }
-
-    fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {
-        unreachable!()
-    }
-
-    fn launch<'a>(&'a self, _: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
-        unreachable!()
-    }
-
-    fn get<'a>(&'a self, _: &'a ProviderId) -> Answer<'a, Result<Instance, CloudError>> {
-        unreachable!()
-    }
-
-    fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>> {
-        unreachable!()
-    }
-
-    fn terminate<'a>(&'a self, _: &'a str, _: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
-        unreachable!()
-    }
-
-    fn release_class<'a>(
-        &'a self,
-        _: &'a Ec2NodeClass,
-        _: &'a ClusterFacts,
-    ) -> Answer<'a, Result<(), CloudError>> {
-        unreachable!()
-    }
-}
-
-/// The runtime's time as the time of day.
-#[derive(Debug)]
-struct RuntimeClock(Instant);
-
-impl Clock for RuntimeClock {
-    fn now(&self) -> Timestamp {
-        at(0) + self.0.elapsed()
-    }
-}
+use crate::controllers::testing::{FakeCloud, cluster_key, context, fill};
 
 /// An API server that has claims, and a cache that need not show them.
 #[derive(Clone, Default)]
@@ -159,23 +101,15 @@ impl Stage {
         let server = Server::default();
         let answers = server.clone();
         let (client, _) = api_server(move |call| answers.answer(call, start));
-        let clock: Arc<dyn Clock> = Arc::new(RuntimeClock(start));
-        let caches = Caches::default();
-        let (events, _) = Events::new(client.clone(), "test", Arc::clone(&clock));
-        let context =
-            Context { client, clock, caches: caches.clone(), events, exempt_namespaces: Arc::default() };
-        let provisioner =
-            Provisioner::new(context, Arc::new(Cloud), Catalogs::default(), SharedNominations::default());
-        caches.node_pools.fill([named("application", (*pool(&json!({}))).clone())]);
-        caches.node_classes.fill([named("default", (*class(&json!({}))).clone())]);
-        caches.workload_types.fill([named("application", owning_type())]);
-        caches.namespaces.fill([named("shop", (*typed_as("application")).clone())]);
-        caches.nodes.fill([]);
-        caches.node_claims.fill([]);
-        caches.daemons.fill([]);
-        caches.attachments.fill([]);
-        caches.volumes.fill([]);
-        caches.pods.fill([]);
+        let context = context(client, at(0));
+        let caches = context.caches.clone();
+        let cloud = Arc::new(FakeCloud { types: instance_types(), ..FakeCloud::default() });
+        let provisioner = Provisioner::new(context, cloud, Catalogs::default(), SharedNominations::default());
+        fill(&caches, []);
+        caches.node_pools.fill([(cluster_key("application"), (*pool(&json!({}))).clone())]);
+        caches.node_classes.fill([(cluster_key("default"), (*class(&json!({}))).clone())]);
+        caches.workload_types.fill([(cluster_key("application"), owning_type())]);
+        caches.namespaces.fill([(cluster_key("shop"), (*typed_as("application")).clone())]);
         Self { server, caches, provisioner }
     }
 
@@ -207,10 +141,6 @@ impl Stage {
         let key = crate::model::pod::PodKey { namespace: "shop".to_owned(), name: name.to_owned() };
         self.provisioner.nominations.now().of(&key, &format!("{name}-uid")).map(str::to_owned)
     }
-}
-
-pub(super) fn named<K>(name: &str, object: K) -> (Key, K) {
-    (Key { namespace: String::new(), name: name.to_owned() }, object)
 }
 
 /// Type `application`, whose status guards the taint of its pool.
