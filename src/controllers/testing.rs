@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -20,7 +21,7 @@ use crate::model::testing::nodes::at;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{
     Answer, CloudProvider, ClusterFacts, Instance, InstanceState, LaunchRequest, Launched, ProviderId,
-    ResolvedClass,
+    Resolution, ResolvedClass,
 };
 use crate::ports::error::{CloudError, ErrorClass};
 
@@ -39,6 +40,17 @@ pub(super) fn context(client: Client, now: Timestamp) -> Context {
     let clock = Arc::new(RuntimeClock(now, Instant::now()));
     let (events, _) = Events::new(client.clone(), "test", clock.clone());
     Context { client, clock, caches: Caches::default(), events, exempt_namespaces: Arc::new(BTreeSet::new()) }
+}
+
+/// How often a task is polled in this time: one that waits is polled when something happens, one that spins all the time.
+pub(super) async fn polls(task: impl Future<Output = ()>, time: Duration) -> usize {
+    let (mut task, mut polls) = (std::pin::pin!(task), 0);
+    let counted = std::future::poll_fn(|context| {
+        polls += 1;
+        task.as_mut().poll(context)
+    });
+    assert!(tokio::time::timeout(time, counted).await.is_err(), "it does not end");
+    polls
 }
 
 /// The facts of a cluster.
@@ -113,6 +125,8 @@ pub(super) struct FakeCloud {
     pub(super) is_out: bool,
     /// Whether it never answers questions about one instance, nor orders.
     pub(super) hangs: bool,
+    /// The node class about which it never answers.
+    pub(super) silent_about: Option<&'static str>,
     /// What it was asked.
     pub(super) calls: Mutex<Vec<String>>,
 }
@@ -129,6 +143,12 @@ impl FakeCloud {
 
     async fn answer(&self) {
         if self.hangs {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn answer_about(&self, class: &Ec2NodeClass) {
+        if class.metadata.name.as_deref() == self.silent_about {
             std::future::pending::<()>().await;
         }
     }
@@ -154,8 +174,22 @@ impl CloudProvider for FakeCloud {
         Box::pin(async { Ok([].into()) })
     }
 
-    fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {
-        Box::pin(async { unreachable!("no test resolves a class here") })
+    fn resolve_class<'a>(
+        &'a self,
+        class: &'a Ec2NodeClass,
+        _: &'a ClusterFacts,
+    ) -> Answer<'a, ResolvedClass> {
+        self.called(format!("resolve {}", class.metadata.name.as_deref().unwrap_or_default()));
+        Box::pin(async {
+            self.answer_about(class).await;
+            ResolvedClass {
+                obstacle: None,
+                subnets: Resolution::Found(vec![]),
+                security_groups: Resolution::Found(vec![]),
+                amis: Resolution::Found(vec![]),
+                instance_profile: Resolution::Found("profile".to_owned()),
+            }
+        })
     }
 
     fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
@@ -192,6 +226,9 @@ impl CloudProvider for FakeCloud {
         _: &'a ClusterFacts,
     ) -> Answer<'a, Result<(), CloudError>> {
         self.called(format!("release {}", class.metadata.name.as_deref().unwrap_or_default()));
-        Box::pin(async { if self.is_out { Err(error(ErrorClass::Throttled)) } else { Ok(()) } })
+        Box::pin(async {
+            self.answer_about(class).await;
+            if self.is_out { Err(error(ErrorClass::Throttled)) } else { Ok(()) }
+        })
     }
 }
