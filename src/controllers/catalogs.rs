@@ -1,6 +1,7 @@
 //! The instance types of every node class: asked of the cloud, and indexed once for all who plan with them.
 //!
-//! Nobody waits for the cloud here: what is known is there to be read, and changes are told.
+//! Whoever reads what is known does not wait for the cloud, and is told of changes. Only a plan asks the cloud itself before ([`Catalogs::ask_all`]),
+//! and waits for its answer, though not for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,6 +131,11 @@ impl Catalogs {
 
     async fn ask(&self, cloud: &dyn CloudProvider, class: &Ec2NodeClass) {
         let name = class.name_any();
+        let is_deleted = class.metadata.deletion_timestamp.is_some();
+        if is_deleted && self.of(&name).is_some() {
+            // Nothing is launched from it any more, but nodes that were still cost what they cost.
+            return;
+        }
         if !is_ready(class) {
             self.know(name, None);
             return;
@@ -141,7 +147,7 @@ impl Catalogs {
                 return self.know(name, Some((generation, types)));
             }
             Ok(Err(error)) => error.to_string(),
-            Err(elapsed) => elapsed.to_string(),
+            Err(_) => format!("no answer within {} s", ANSWERED_WITHIN.as_secs()),
         };
         tracing::warn!(
             node_class = name,
@@ -183,7 +189,10 @@ fn is_ready(class: &Ec2NodeClass) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::controllers::testing::FakeCloud;
 
     #[test]
     fn a_catalogue_is_made_once_for_each_list_of_types() {
@@ -207,5 +216,31 @@ mod tests {
         assert!(Arc::ptr_eq(&made, &same) && Arc::ptr_eq(&made, &newer));
         let (Some((2, other)), true) = catalog(2, Some(&second)) else { panic!() };
         assert!(!Arc::ptr_eq(&made, &other));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_a_class_stays_while_it_is_being_deleted() {
+        let ready = json!({ "type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-11-01T00:00:00Z" });
+        let object = json!({
+            "metadata": { "name": "default", "generation": 1 },
+            "spec": { "amiSelectorTerms": [], "subnetSelectorTerms": [], "securityGroupSelectorTerms": [] },
+            "status": { "conditions": [ready] },
+        });
+        let mut class: Ec2NodeClass = serde_json::from_value(object).unwrap();
+        let (catalogs, cloud) = (Catalogs::default(), FakeCloud::default());
+        catalogs.ask_all(&cloud, &[Arc::new(class.clone())]).await;
+        let known = catalogs.of("default").unwrap();
+        assert!(matches!(known, ClassTypes::Known(_)));
+        class.metadata.generation = Some(2);
+        let changed = Arc::new(class.clone());
+        class.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            "2026-11-02T00:00:00Z".parse().unwrap(),
+        ));
+        catalogs.ask_all(&cloud, &[Arc::new(class)]).await;
+        assert_eq!(catalogs.of("default"), Some(known));
+        catalogs.ask_all(&cloud, &[changed]).await;
+        assert_eq!(catalogs.of("default"), Some(ClassTypes::Unknown));
+        catalogs.ask_all(&cloud, &[]).await;
+        assert_eq!(catalogs.of("default"), None);
     }
 }

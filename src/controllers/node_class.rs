@@ -1,33 +1,40 @@
 //! Keeps the status of every EC2NodeClass (what its selectors find, and whether nodes can be launched from it), and its finalizer.
+//!
+//! Each class is kept by itself: one for which the cloud is slow keeps no other waiting.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use kube::api::DynamicObject;
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::live;
+use self::status::{ending, is_ending, status};
 use super::retries::Retries;
-use crate::api::conditions::{Change, Condition, End, Subject};
-use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
+use super::{live, one_term};
+use crate::api::ec2nodeclass::{Ec2NodeClass, Ec2NodeClassStatus};
 use crate::api::labels::EC2NODECLASS_FINALIZER;
-use crate::api::unsupported::{self, Severity};
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::KnownClaim;
 use crate::cluster::events::Events;
 use crate::cluster::write::{apply_status, set_finalizers};
-use crate::lifecycle::class_finalizer::{ClassStep, step};
+use crate::lifecycle::class_finalizer::{ClassStep, not_let_go, step};
 use crate::lifecycle::patch::finalizers;
 use crate::model::Event;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{ClassObstacle, CloudProvider, ClusterFacts, Resolution, ResolvedClass};
+use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
-/// How often the selectors are asked again: subnets fill up, images are published.
-const RESOLVE_EVERY: Duration = Duration::from_mins(1);
+/// How often a class is looked at again, and what its selectors find: subnets fill up, images are published.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// So long the cloud has for an answer about one class.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+mod status;
 
 /// Asks the cloud and writes the statuses.
 pub struct NodeClassController {
@@ -50,75 +57,115 @@ pub struct NodeClassController {
 impl NodeClassController {
     /// Keeps the statuses while `leads` says so, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
-        let (mut changes, mut claims) = (self.node_classes.changes(), self.node_claims.changes());
-        let mut retries = Retries::default();
+        while one_term(&mut leads, self.lead()).await {}
+    }
+
+    /// Keeps every class, each by itself, until it is gone.
+    async fn lead(&self) {
+        let mut changes = self.node_classes.changes();
+        let (mut names, mut kept) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
             changes.mark_unchanged();
-            if self.node_classes.is_synced() && *leads.borrow_and_update() {
-                self.write_all().await;
+            for class in self.node_classes.all() {
+                if names.insert(class.name_any()) {
+                    kept.push(self.keep(class.name_any()));
+                }
             }
-            let resolve_again = tokio::time::sleep(RESOLVE_EVERY);
-            tokio::pin!(resolve_again);
-            loop {
-                claims.mark_unchanged();
-                if self.node_claims.is_synced() && self.node_classes.is_synced() && *leads.borrow() {
-                    self.hold_and_release(&mut retries).await;
-                } else {
-                    retries = Retries::default();
-                }
-                tokio::select! {
-                    // All arms only wait; whatever changed of the classes, all of them are looked at again.
-                    _ = changes.changed() => break,
-                    _ = leads.changed() => break,
-                    () = &mut resolve_again => break,
-                    () = retries.due() => {}
-                    // Claims come and go all the time: that is no reason to ask the cloud.
-                    _ = claims.changed(), if self.is_any_deleted() => {}
-                }
+            tokio::select! {
+                // The channel's sender is the cache's own.
+                _ = changes.changed() => {}
+                // A class that is taken out of the stream is gone. Nothing is lost if the other arm wins: the stream stays.
+                Some(gone) = kept.next() => drop(names.remove(&gone)),
             }
         }
     }
 
-    fn is_any_deleted(&self) -> bool {
-        self.node_classes.all().iter().any(|class| class.metadata.deletion_timestamp.is_some())
-    }
-
-    /// Puts finalizers on, and takes them off where nothing is left that needs the class.
-    async fn hold_and_release(&self, retries: &mut Retries) {
-        let (claims, classes) = (self.node_claims.all(), self.node_classes.all());
-        retries.retain(|name| classes.iter().any(|class| class.name_any() == name));
-        for class in classes {
-            let name = class.name_any();
-            if !retries.may_write(&name, Instant::now()) {
-                continue;
+    /// Keeps the class of this name until there is none.
+    async fn keep(&self, name: String) -> String {
+        let (mut changes, mut claims) = (self.node_classes.changes(), self.node_claims.changes());
+        let mut retries = Retries::default();
+        let mut resolved: Option<(Arc<Ec2NodeClass>, Instant)> = None;
+        loop {
+            changes.mark_unchanged();
+            claims.mark_unchanged();
+            let Some(class) = self.node_classes.get("", &name) else { return name };
+            let is_deleted = class.metadata.deletion_timestamp.is_some();
+            if self.node_claims.is_synced() {
+                self.hold_or_release(&class, &mut retries).await;
             }
-            let is_its = |claim: &&Arc<KnownClaim>| {
-                claim.object.spec.node_class_ref.is_ec2() && claim.model.node_class == name
-            };
-            let its: Vec<_> =
-                claims.iter().filter(is_its).map(|claim| claim.model.object.name.as_str()).collect();
-            let carried_out = match step(&class, &its) {
-                ClassStep::Rest => Ok(()),
-                ClassStep::Wait(event) => {
-                    let wanted = ending(&class, &event, self.clock.now());
-                    self.events.send(event);
-                    self.put(&class, &wanted).await;
-                    Ok(())
-                }
-                ClassStep::Hold => self.set_held(&class, true).await,
-                ClassStep::Release => self.release(&class).await,
-            };
-            let wait = retries.note(&name, carried_out.is_ok(), Instant::now());
-            if let Err(error) = carried_out {
-                let (error, again_in) = (format!("{error:#}"), wait.as_secs());
-                tracing::warn!(
-                    node_class = name,
-                    error,
-                    seconds = again_in,
-                    "the class could not be held or let go; it is tried again"
-                );
+            let is_news = resolved
+                .as_ref()
+                .is_none_or(|(of, at)| !Arc::ptr_eq(of, &class) || at.elapsed() >= LOOK_EVERY);
+            // To resolve a class that is being deleted may make again what is being removed.
+            if !is_deleted && is_news {
+                self.resolve(&class).await;
+                resolved = Some((class, Instant::now()));
+            }
+            let looked_at =
+                resolved.as_ref().filter(|_| !is_deleted).map_or_else(Instant::now, |(_, at)| *at);
+            tokio::select! {
+                // All arms only wait; whatever changed, the class is looked at again.
+                _ = changes.changed() => {}
+                // Claims come and go all the time, and matter only to a class that waits for its last.
+                _ = claims.changed(), if is_deleted || !self.node_claims.is_synced() => {}
+                () = retries.due() => {}
+                () = tokio::time::sleep_until(looked_at + LOOK_EVERY) => {}
             }
         }
+    }
+
+    /// Puts the finalizer on, or takes it off where nothing is left that needs the class.
+    async fn hold_or_release(&self, class: &Ec2NodeClass, retries: &mut Retries) {
+        let name = class.name_any();
+        if !retries.may_write(&name, Instant::now()) {
+            return;
+        }
+        let claims = self.node_claims.all();
+        let is_its = |claim: &&Arc<KnownClaim>| {
+            claim.object.spec.node_class_ref.is_ec2() && claim.model.node_class == name
+        };
+        let its: Vec<_> =
+            claims.iter().filter(is_its).map(|claim| claim.model.object.name.as_str()).collect();
+        let carried_out = match step(class, &its) {
+            ClassStep::Rest => Ok(()),
+            ClassStep::Wait(event) => {
+                self.tell_that_it_ends(class, event).await;
+                Ok(())
+            }
+            ClassStep::Hold => self.set_held(class, true).await,
+            ClassStep::Release => self.let_go(class).await,
+        };
+        let again_in = retries.note(&name, carried_out.is_ok(), Instant::now()).as_secs();
+        if let Err(error) = carried_out {
+            let error = format!("{error:#}");
+            tracing::warn!(
+                node_class = name,
+                error,
+                seconds = again_in,
+                "the class could not be held or let go; it is tried again"
+            );
+        }
+    }
+
+    /// Lets a class go that no claim is known of. Its status says before that it ends, and why it does not.
+    async fn let_go(&self, class: &Ec2NodeClass) -> anyhow::Result<()> {
+        if !is_ending(class) {
+            let wanted = ending(class, "what was made for it is being removed", self.clock.now());
+            if self.put(class, &wanted).await {
+                // The class has another version now: it is let go as that one, as soon as the cache shows it.
+                return Ok(());
+            }
+        }
+        let released = self.release(class).await;
+        if let Err(error) = &released {
+            self.tell_that_it_ends(class, not_let_go(class, &format!("{error:#}"))).await;
+        }
+        released
+    }
+
+    async fn tell_that_it_ends(&self, class: &Ec2NodeClass, event: Event) {
+        self.put(class, &ending(class, &event.message, self.clock.now())).await;
+        self.events.send(event);
     }
 
     /// Removes what was made for the class, and lets it go. A cache may be behind or leave out a claim that cannot be read, and what is removed
@@ -128,18 +175,12 @@ impl NodeClassController {
         let claims = live::node_claims(&self.client).await?;
         let its: Vec<_> =
             claims.iter().filter(|claim| is_of_class(claim, &name)).map(ResourceExt::name_any).collect();
-        match step(class, &its.iter().map(String::as_str).collect::<Vec<_>>()) {
-            ClassStep::Release => {}
-            ClassStep::Wait(event) => {
-                self.events.send(event);
-                anyhow::bail!(
-                    "the API server has NodeClaims of it that are not known here: {}",
-                    its.join(", ")
-                );
-            }
-            ClassStep::Rest | ClassStep::Hold => return Ok(()),
+        if let ClassStep::Wait(event) = step(class, &its.iter().map(String::as_str).collect::<Vec<_>>()) {
+            anyhow::bail!("the API server has NodeClaims that cannot be read here; {}", event.message);
         }
-        self.cloud.release_class(class, &self.cluster).await.context("remove what was made for the class")?;
+        let released = tokio::time::timeout(ANSWERED_WITHIN, self.cloud.release_class(class, &self.cluster));
+        let released = released.await.map_err(|_| anyhow::anyhow!("{}", late()));
+        released.and_then(|released| Ok(released?)).context("remove what was made for the class")?;
         self.set_held(class, false).await
     }
 
@@ -150,110 +191,41 @@ impl NodeClassController {
         written.map(drop).context("write the finalizers")
     }
 
-    /// A class that cannot be resolved or written does not keep the others back.
-    async fn write_all(&self) {
-        let classes = self.node_classes.all();
-        futures::future::join_all(classes.iter().map(|class| self.write(class))).await;
-    }
-
-    async fn write(&self, class: &Ec2NodeClass) {
-        if class.metadata.deletion_timestamp.is_some() {
-            // Resolving it may make again what is being removed.
+    async fn resolve(&self, class: &Ec2NodeClass) {
+        let resolved = self.cloud.resolve_class(class, &self.cluster);
+        let Ok(resolved) = tokio::time::timeout(ANSWERED_WITHIN, resolved).await else {
+            tracing::warn!(
+                node_class = class.name_any(),
+                error = late(),
+                "the cloud does not say what the class's selectors find; what was known still stands"
+            );
             return;
-        }
-        let resolved = self.cloud.resolve_class(class, &self.cluster).await;
+        };
         self.put(class, &status(class, resolved, self.clock.now())).await;
     }
 
-    async fn put(&self, class: &Ec2NodeClass, wanted: &Ec2NodeClassStatus) {
+    /// Says whether the class has another status now.
+    async fn put(&self, class: &Ec2NodeClass, wanted: &Ec2NodeClassStatus) -> bool {
         if class.status.as_ref() == Some(wanted) {
-            return;
+            return false;
         }
         let name = class.name_any();
-        if let Err(error) = apply_status::<Ec2NodeClass>(&self.client, &name, wanted).await {
+        let written = apply_status::<Ec2NodeClass>(&self.client, &name, wanted).await;
+        if let Err(error) = &written {
             tracing::warn!(node_class = name, %error, "the status could not be written; it is tried again");
         }
+        written.is_ok()
     }
+}
+
+fn late() -> String {
+    format!("no answer within {} s", ANSWERED_WITHIN.as_secs())
 }
 
 /// Whether the claim names this class, as far as it can be read.
 fn is_of_class(claim: &DynamicObject, class: &str) -> bool {
     let text = |path| claim.data.pointer(path).and_then(|text| text.as_str());
     text("/spec/nodeClassRef/name") == Some(class) && text("/spec/nodeClassRef/kind") == Some("EC2NodeClass")
-}
-
-/// The status of a class that was deleted and waits, as the event says: what was found stays, and it is not ready any more.
-fn ending(class: &Ec2NodeClass, event: &Event, now: Timestamp) -> Ec2NodeClassStatus {
-    let mut status = class.status.clone().unwrap_or_default();
-    let end = End { reason: "Terminating", message: format!("it is being deleted: {}", event.message) };
-    status.conditions =
-        api::CONDITIONS.merge_and_end(subject(class, &status.conditions, now), &[], Some(end), now);
-    status
-}
-
-fn subject<'c>(class: &Ec2NodeClass, conditions: &'c [Condition], now: Timestamp) -> Subject<'c> {
-    Subject {
-        conditions,
-        generation: class.metadata.generation.unwrap_or_default(),
-        created: class.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
-    }
-}
-
-/// The status that the class should have.
-fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timestamp) -> Ec2NodeClassStatus {
-    let mut status = class.status.clone().unwrap_or_default();
-    let changes = [
-        Some(validation(class, resolved.obstacle)),
-        Some(Change::holds(api::PLACEMENT_GROUP_READY)),
-        take(api::SUBNETS_READY, resolved.subnets, &mut status.subnets),
-        take(api::SECURITY_GROUPS_READY, resolved.security_groups, &mut status.security_groups),
-        take(api::AMIS_READY, resolved.amis, &mut status.amis),
-        take(api::INSTANCE_PROFILE_READY, some(resolved.instance_profile), &mut status.instance_profile),
-    ];
-    let changes: Vec<_> = changes.into_iter().flatten().collect();
-    status.conditions = api::CONDITIONS.merge(subject(class, &status.conditions, now), &changes, now);
-    status
-}
-
-fn validation(class: &Ec2NodeClass, obstacle: Option<ClassObstacle>) -> Change {
-    let (blocking, weaker): (Vec<_>, Vec<_>) =
-        unsupported::ec2_node_class(class).into_iter().partition(|field| field.severity == Severity::Blocks);
-    let words = |fields: &[unsupported::Unsupported]| {
-        fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    };
-    if !blocking.is_empty() {
-        return Change::fails(api::VALIDATION_SUCCEEDED, "NotSupportedYet", words(&blocking));
-    }
-    match obstacle {
-        Some(ClassObstacle { reason, message }) => Change::fails(api::VALIDATION_SUCCEEDED, reason, message),
-        None => Change::holds(api::VALIDATION_SUCCEEDED).with_message(words(&weaker)),
-    }
-}
-
-/// Puts what was found into the status. A question that could not be asked changes nothing: what was known still stands.
-fn take<T: Default>(condition: &'static str, resolution: Resolution<T>, into: &mut T) -> Option<Change> {
-    match resolution {
-        Resolution::Found(found) => {
-            *into = found;
-            Some(Change::holds(condition))
-        }
-        Resolution::Unusable { reason, message } => {
-            *into = T::default();
-            Some(Change::fails(condition, reason, message))
-        }
-        Resolution::Failed(error) => {
-            tracing::warn!(condition, %error, "the cloud could not be asked; what was known still stands");
-            None
-        }
-    }
-}
-
-fn some<T>(resolution: Resolution<T>) -> Resolution<Option<T>> {
-    match resolution {
-        Resolution::Found(found) => Resolution::Found(Some(found)),
-        Resolution::Unusable { reason, message } => Resolution::Unusable { reason, message },
-        Resolution::Failed(error) => Resolution::Failed(error),
-    }
 }
 
 #[cfg(test)]

@@ -105,7 +105,12 @@ impl NodePoolController {
             let no_type = self.catalogs.no_type(&pool, class);
             let surroundings = Surroundings { class, no_type: no_type.as_deref(), claims };
             let wanted = status(&pool, &surroundings, self.clock.now());
-            if pool.status.as_ref() == Some(&wanted) || !retries.may_write(&name, Instant::now()) {
+            if pool.status.as_ref() == Some(&wanted) {
+                // A write may have taken effect although its answer was an error, or was lost.
+                retries.note(&name, true, Instant::now());
+                continue;
+            }
+            if !retries.may_write(&name, Instant::now()) {
                 continue;
             }
             let written = apply_status::<NodePool>(&self.client, &name, &wanted).await;
@@ -126,3 +131,6 @@ impl NodePoolController {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

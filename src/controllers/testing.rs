@@ -1,6 +1,7 @@
 //! What the tests of controllers run on: an API server and a cloud as scripts, caches that are filled by hand, a clock that stands still.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -20,7 +21,7 @@ use crate::model::testing::nodes::at;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{
     Answer, CloudProvider, ClusterFacts, Instance, InstanceState, LaunchRequest, Launched, ProviderId,
-    ResolvedClass,
+    Resolution, ResolvedClass,
 };
 use crate::ports::error::{CloudError, ErrorClass};
 
@@ -40,6 +41,17 @@ pub(super) fn context(client: Client, now: Timestamp) -> Context {
     let (events, _) = Events::new(client.clone(), "test", clock.clone());
     let caches = Caches::default();
     Context { client, clock, index: Index::of(&caches), caches, events, exempt_namespaces: Arc::default() }
+}
+
+/// How often a task is polled in this time: one that waits is polled when something happens, one that spins all the time.
+pub(super) async fn polls(task: impl Future<Output = ()>, time: Duration) -> usize {
+    let (mut task, mut polls) = (std::pin::pin!(task), 0);
+    let counted = std::future::poll_fn(|context| {
+        polls += 1;
+        task.as_mut().poll(context)
+    });
+    assert!(tokio::time::timeout(time, counted).await.is_err(), "it does not end");
+    polls
 }
 
 /// The facts of a cluster.
@@ -116,6 +128,8 @@ pub(super) struct FakeCloud {
     pub(super) is_out: bool,
     /// Whether it never answers questions about one instance, nor orders.
     pub(super) hangs: bool,
+    /// The node class about which it never answers.
+    pub(super) silent_about: Option<&'static str>,
     /// What it was asked.
     pub(super) calls: Mutex<Vec<String>>,
 }
@@ -132,6 +146,12 @@ impl FakeCloud {
 
     async fn answer(&self) {
         if self.hangs {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn answer_about(&self, class: &Ec2NodeClass) {
+        if class.metadata.name.as_deref() == self.silent_about {
             std::future::pending::<()>().await;
         }
     }
@@ -157,8 +177,22 @@ impl CloudProvider for FakeCloud {
         Box::pin(async { Ok(self.types.clone().into()) })
     }
 
-    fn resolve_class<'a>(&'a self, _: &'a Ec2NodeClass, _: &'a ClusterFacts) -> Answer<'a, ResolvedClass> {
-        Box::pin(async { unreachable!("no test resolves a class here") })
+    fn resolve_class<'a>(
+        &'a self,
+        class: &'a Ec2NodeClass,
+        _: &'a ClusterFacts,
+    ) -> Answer<'a, ResolvedClass> {
+        self.called(format!("resolve {}", class.metadata.name.as_deref().unwrap_or_default()));
+        Box::pin(async {
+            self.answer_about(class).await;
+            ResolvedClass {
+                obstacle: None,
+                subnets: Resolution::Found(vec![]),
+                security_groups: Resolution::Found(vec![]),
+                amis: Resolution::Found(vec![]),
+                instance_profile: Resolution::Found("profile".to_owned()),
+            }
+        })
     }
 
     fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>> {
@@ -195,6 +229,9 @@ impl CloudProvider for FakeCloud {
         _: &'a ClusterFacts,
     ) -> Answer<'a, Result<(), CloudError>> {
         self.called(format!("release {}", class.metadata.name.as_deref().unwrap_or_default()));
-        Box::pin(async { if self.is_out { Err(error(ErrorClass::Throttled)) } else { Ok(()) } })
+        Box::pin(async {
+            self.answer_about(class).await;
+            if self.is_out { Err(error(ErrorClass::Throttled)) } else { Ok(()) }
+        })
     }
 }

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::envelopes::{Ingredients, costs, envelopes, is_alike};
+use self::refresh::{Envelopes, MadeFrom};
 use super::Context;
-use super::catalogs::{Catalogs, ClassTypes};
+use super::catalogs::Catalogs;
 use super::retries::Retries;
 use super::unhealthy::{self, Bad};
 use crate::api::conditions::ConditionStatus;
@@ -28,12 +29,13 @@ use crate::cluster::lease::Leadership;
 use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::pool_status::readiness;
 use crate::lifecycle::type_deletion::{self, Remains, Step};
-use crate::lifecycle::type_status::{Counts, EnvelopeState, Surroundings, launched, status, stray};
+use crate::lifecycle::type_status::{Counts, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
 use crate::scheduling::Daemon;
 
 mod envelopes;
+mod refresh;
 
 /// Changes that come together are answered together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -53,23 +55,6 @@ pub struct WorkloadTypeController {
     nodes: watch::Sender<u64>,
     /// Who holds Karpenter's lease.
     karpenters_lease: watch::Receiver<Leadership>,
-}
-
-/// The envelopes, and what they were computed from.
-#[derive(Default)]
-struct Envelopes {
-    made_from: Option<MadeFrom>,
-    by_type: BTreeMap<String, EnvelopeState>,
-}
-
-/// What envelopes depend on: what it is, or how often it has changed.
-#[derive(PartialEq)]
-struct MadeFrom {
-    types: BTreeMap<String, WorkloadType>,
-    catalogs: BTreeMap<String, ClassTypes>,
-    pools: u64,
-    daemons: Vec<Daemon>,
-    nodes: u64,
 }
 
 impl WorkloadTypeController {
@@ -119,6 +104,7 @@ impl WorkloadTypeController {
             } else {
                 // Nothing is written from here, and so nothing is due again.
                 retries = Retries::default();
+                envelopes.rest();
             }
             tokio::select! {
                 // All arms only wait; whatever changed, everything is looked at again.
@@ -128,6 +114,7 @@ impl WorkloadTypeController {
                 _ = karpenters_lease.changed() => {}
                 _ = leads.changed() => {}
                 () = retries.due() => {}
+                () = envelopes.due() => {}
             }
             tokio::time::sleep(GATHER).await;
         }
@@ -164,7 +151,7 @@ impl WorkloadTypeController {
             let remains = Remains::of(workload_type, &others, &counts.namespaces, &counts.nodes);
             let step = type_deletion::step(object, &remains);
             let remains = type_deletion::is_deleted(object).then_some(&remains);
-            let envelope = envelopes.by_type.get(&name).unwrap_or(&EnvelopeState::Awaited);
+            let envelope = envelopes.of(&name);
             let left_to = left_to.as_deref();
             let surroundings = Surroundings { fleet: &fleet, counts: &counts, envelope, remains, left_to };
             let wanted = status(object, &surroundings, now);
@@ -233,7 +220,7 @@ impl WorkloadTypeController {
         }
     }
 
-    /// Computes the envelopes anew, if anything has changed that they depend on.
+    /// Has the envelopes computed anew, if anything has changed that they depend on.
     fn refresh(&self, envelopes: &mut Envelopes, types: &BTreeMap<String, WorkloadType>) {
         let caches = &self.context.caches;
         if !caches.nodes.is_synced() || !caches.daemons.is_synced() {
@@ -247,18 +234,17 @@ impl WorkloadTypeController {
             daemons: self.daemons(types),
             nodes: *self.nodes.borrow(),
         };
-        if envelopes.made_from.as_ref() == Some(&made_from) {
-            return;
-        }
-        let nodes = caches.nodes.all();
-        envelopes.by_type = self::envelopes(&Ingredients {
-            types,
-            pools: &caches.node_pools.all(),
-            catalogs: &made_from.catalogs,
-            nodes: &nodes.iter().map(|node| &node.model).collect::<Vec<_>>(),
-            daemons: &made_from.daemons,
+        let caches = caches.clone();
+        envelopes.refresh(made_from, move |made_from| {
+            let nodes = caches.nodes.all();
+            self::envelopes(&Ingredients {
+                types: &made_from.types,
+                pools: &caches.node_pools.all(),
+                catalogs: &made_from.catalogs,
+                nodes: &nodes.iter().map(|node| &node.model).collect::<Vec<_>>(),
+                daemons: &made_from.daemons,
+            })
         });
-        envelopes.made_from = Some(made_from);
     }
 
     fn daemons(&self, types: &BTreeMap<String, WorkloadType>) -> Vec<Daemon> {
@@ -285,3 +271,6 @@ impl WorkloadTypeController {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests;

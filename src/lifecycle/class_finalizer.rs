@@ -41,10 +41,7 @@ fn waiting(class: &Ec2NodeClass, claims: &[&str]) -> Event {
         more => format!(" and {more} more"),
     };
     Event {
-        regarding: Regarding::NodeClass {
-            name: class.metadata.name.clone().unwrap_or_default(),
-            uid: class.metadata.uid.clone().unwrap_or_default(),
-        },
+        regarding: regarding(class),
         severity: Severity::Normal,
         reason: "WaitingOnNodeClaimTermination",
         message: format!(
@@ -52,6 +49,25 @@ fn waiting(class: &Ec2NodeClass, claims: &[&str]) -> Event {
             named.join(", ")
         ),
         same_if: String::new(),
+    }
+}
+
+/// Tells people that a class stays although no claim is known of it.
+#[must_use]
+pub fn not_let_go(class: &Ec2NodeClass, error: &str) -> Event {
+    Event {
+        regarding: regarding(class),
+        severity: Severity::Warning,
+        reason: "FailedTermination",
+        message: format!("it cannot be let go yet, and that is tried again: {error}"),
+        same_if: error.to_owned(),
+    }
+}
+
+fn regarding(class: &Ec2NodeClass) -> Regarding {
+    Regarding::NodeClass {
+        name: class.metadata.name.clone().unwrap_or_default(),
+        uid: class.metadata.uid.clone().unwrap_or_default(),
     }
 }
 

@@ -47,20 +47,34 @@ impl Limits {
     /// The node counts as one of `nodes`, at once and not only when it has appeared, as in Karpenter. A limit that is exceeded
     /// already keeps out every node.
     pub fn check(&self, held: &ResourceList, capacity: &ResourceList) -> Result<(), Vec<LimitExceeded>> {
-        let one_node = Quantity::from_units(1);
-        let exceeded: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, limit)| LimitExceeded {
-                resource: name.to_owned(),
-                limit,
-                held: held.amount(name),
-                added: if name == resources::NODES { one_node } else { capacity.amount(name) },
-            })
-            .filter(|limit| limit.held + limit.added > limit.limit)
-            .collect();
+        let exceeded = self.exceeded(held, capacity).map(|(name, limit)| LimitExceeded {
+            resource: name.to_owned(),
+            limit,
+            held: held.amount(name),
+            added: added(name, capacity),
+        });
+        let exceeded: Vec<_> = exceeded.collect();
         if exceeded.is_empty() { Ok(()) } else { Err(exceeded) }
     }
+
+    /// Whether [`check`](Self::check) finds nothing in the way.
+    #[must_use]
+    pub fn allow(&self, held: &ResourceList, capacity: &ResourceList) -> bool {
+        self.exceeded(held, capacity).next().is_none()
+    }
+
+    fn exceeded<'a>(
+        &'a self,
+        held: &'a ResourceList,
+        capacity: &'a ResourceList,
+    ) -> impl Iterator<Item = (&'a str, Quantity)> {
+        self.0.iter().filter(|(name, limit)| held.amount(name) + added(name, capacity) > *limit)
+    }
+}
+
+/// What one more node of this capacity adds.
+fn added(resource: &str, capacity: &ResourceList) -> Quantity {
+    if resource == resources::NODES { Quantity::from_units(1) } else { capacity.amount(resource) }
 }
 
 /// A limit that a further node would exceed.

@@ -124,7 +124,7 @@ impl Phase {
 }
 
 /// One of several sets of requirements of which a node must meet one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeAlternative {
     /// What the node's labels must be: the pod's node selector and one term of its required node affinity.
     pub requirements: Requirements,

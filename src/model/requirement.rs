@@ -85,7 +85,7 @@ pub struct RequirementEntry {
 }
 
 /// What one label of a node may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirement {
     key: Arc<str>,
     /// Whether `values` are those that are excluded.

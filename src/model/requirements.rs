@@ -20,7 +20,7 @@ use super::{
 mod tests;
 
 /// Requirements by label key; entries for one key are combined.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirements(BTreeMap<Arc<str>, Requirement>);
 
 /// Which labels the node's side may leave undefined and still be asked for.

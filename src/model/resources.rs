@@ -148,13 +148,14 @@ impl ResourceList {
     pub fn shortages(&self, total: &Self) -> Vec<Shortage> {
         let mut all = total.clone();
         all.merge(self, |own, _| own.unwrap_or_default());
-        all.iter()
+        let lacking =
+            all.iter().filter(|(name, available)| available.is_negative() || self.amount(name) > *available);
+        lacking
             .map(|(name, available)| Shortage {
                 resource: name.to_owned(),
                 requested: self.amount(name),
                 available,
             })
-            .filter(|shortage| shortage.available.is_negative() || shortage.requested > shortage.available)
             .collect()
     }
 

@@ -69,7 +69,9 @@ impl Overheads {
             };
             let rows = rows.iter().filter_map(|row| catalog.row(row));
             for row in rows.filter(|row| holds(row.instance_type)) {
-                if let Some(running) = of_type.get_mut(row.instance_type).filter(|set| !set.contains(&i)) {
+                // A type has several rows. Daemons come in order: one that is there already is the last.
+                let running = of_type.get_mut(row.instance_type);
+                if let Some(running) = running.filter(|set| set.last() != Some(&i)) {
                     running.push(i);
                 }
             }

@@ -7,12 +7,12 @@ use super::{
     daemons,
     limits::Ledger,
     plan::PoolReason,
-    pools::{PoolTable, Pools},
+    pools::{PoolTable, Pools, Shape},
     problem::Problem,
     queue::{Class, first_conflict},
     table::RowSet,
 };
-use crate::model::{Pod, Reason, Requirements, ResourceList, host_port::HostPort, requirements::Undefined};
+use crate::model::{Pod, Reason, Requirements, host_port::HostPort, requirements::Undefined};
 
 /// Why no pod of this class gets another node.
 pub(super) fn reasons(
@@ -68,10 +68,10 @@ impl Obstacles<'_> {
             return Some(Reason::TaintNotTolerated { taint: taint.clone() });
         }
         let known = Undefined::Allowed(&self.problem.well_known);
+        let shapes = self.table.shapes(pod, &self.problem.well_known);
         // Of several alternatives the first is explained: it is the one that the author thought of first.
         for alternative in pod.alternatives.iter().take(1) {
             let incompatible = self.table.once_ready.compatible(&alternative.requirements, known).err();
-            let shapes = self.table.shapes(pod, &self.problem.well_known);
             if let Some(obstacle) =
                 incompatible.as_ref().and_then(|all| all.iter().next()).filter(|_| shapes.is_empty())
             {
@@ -82,7 +82,7 @@ impl Obstacles<'_> {
             }
         }
         if class.shapes_in(number).is_empty() {
-            return Some(self.too_large(pod));
+            return Some(self.too_large(pod, &shapes));
         }
         self.not_to_be_had(class, number)
     }
@@ -113,25 +113,17 @@ impl Obstacles<'_> {
     }
 
     /// Every type that meets what is asked is too small, or has daemons on the pod's host ports.
-    fn too_large(&self, pod: &Pod) -> Reason {
-        let shapes = self.table.shapes(pod, &self.problem.well_known);
+    fn too_large(&self, pod: &Pod, shapes: &[Shape]) -> Reason {
         let mut rows = RowSet::none(self.table.pool.catalog.rows().len());
-        for shape in &shapes {
+        for shape in shapes {
             rows.include(&shape.rows);
         }
-        let mut types: Vec<usize> = rows.iter().filter_map(|row| self.table.type_of(row)).collect();
-        types.sort_unstable();
-        types.dedup();
+        let types = self.table.types_of(&rows);
         let leaves = types.iter().filter_map(|i| {
             let instance_type = self.table.pool.catalog.types().get(*i)?;
-            let daemons =
-                self.table.overheads.on(*i).map(|overhead| overhead.requests.clone()).unwrap_or_default();
-            Some((instance_type.name.as_str(), instance_type.resources.allocatable().minus(&daemons)))
+            Some((instance_type.name.as_str(), self.table.left(*i)?))
         });
-        let leaves: Vec<(&str, ResourceList)> = leaves.collect();
-        if let Some(reason) =
-            Reason::does_not_fit(&pod.requests, leaves.iter().map(|(name, left)| (*name, left)))
-        {
+        if let Some(reason) = Reason::does_not_fit(&pod.requests, leaves) {
             return reason;
         }
         let taken = |i: &usize| self.table.overheads.on(*i).map_or(&[][..], |overhead| &overhead.host_ports);
@@ -149,13 +141,14 @@ impl Obstacles<'_> {
         let mut rows = RowSet::none(catalog.rows().len());
         class.shapes_in(number).iter().for_each(|shape| rows.include(&shape.rows));
         rows.retain(catalog.available());
-        let mut checks = rows
-            .iter()
-            .filter_map(|row| self.table.capacity(row))
-            .map(|capacity| self.ledger.check(capacity));
-        let Some(cheapest) = checks.next() else { return Some(Reason::NoOffering) };
         // Rows are in the order of their prices: what the cheapest would exceed is the least that has to be changed.
-        let exceeded = cheapest.err()?;
-        checks.all(|check| check.is_err()).then_some(Reason::LimitReached { exceeded })
+        let Some(cheapest) = rows.iter().find_map(|row| self.table.capacity(row)) else {
+            return Some(Reason::NoOffering);
+        };
+        let exceeded = self.ledger.check(cheapest).err()?;
+        let types = self.table.pool.catalog.types();
+        let mut others = self.table.types_of(&rows).into_iter().filter_map(|i| types.get(i));
+        let is_allowed = others.any(|other| self.ledger.allows(other.resources.capacity()));
+        (!is_allowed).then_some(Reason::LimitReached { exceeded })
     }
 }

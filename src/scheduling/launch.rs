@@ -108,8 +108,7 @@ impl<'a> Launcher<'a> {
     fn apply_limits(&mut self, pool: usize) {
         let Some((table, ledger)) = self.pools.get(pool).zip(self.ledgers.get(pool)) else { return };
         let Some(launchable) = self.launchable.get_mut(pool).filter(|_| ledger.is_limited()) else { return };
-        let exceeds =
-            |row: &usize| table.capacity(*row).is_none_or(|capacity| ledger.check(capacity).is_err());
+        let exceeds = |row: &usize| table.capacity(*row).is_none_or(|capacity| !ledger.allows(capacity));
         let exceeding: Vec<usize> = launchable.iter().filter(exceeds).collect();
         for row in exceeding {
             launchable.remove(row);
@@ -204,7 +203,7 @@ impl<'a> Launcher<'a> {
             return Vec::new();
         };
         let mut drafts = Vec::new();
-        while (drafts.len() as u64) < times && ledger.check(capacity).is_ok() {
+        while (drafts.len() as u64) < times && ledger.allows(capacity) {
             ledger.charge(capacity);
             drafts.push(draft.clone());
         }

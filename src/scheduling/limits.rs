@@ -32,6 +32,11 @@ impl<'p> Ledger<'p> {
         self.limits.check(&self.held, capacity)
     }
 
+    /// Whether [`check`](Self::check) finds nothing in the way.
+    pub(super) fn allows(&self, capacity: &ResourceList) -> bool {
+        self.limits.allow(&self.held, capacity)
+    }
+
     /// Whether anything is limited.
     pub(super) fn is_limited(&self) -> bool {
         !self.limits.0.is_empty()

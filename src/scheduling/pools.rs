@@ -1,6 +1,6 @@
 //! The pools of a problem, ready to be asked which instance types would hold a pod.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use super::{
     amounts::{Amounts, Dimensions},
@@ -27,6 +27,8 @@ pub(super) struct PoolTable<'p> {
     pub(super) overheads: Overheads,
     /// What each type leaves for pods after daemons.
     room: Vec<Amounts>,
+    /// The same in the words of people, once it is to be explained.
+    left: OnceCell<Vec<ResourceList>>,
 }
 
 impl<'p> PoolTable<'p> {
@@ -55,6 +57,7 @@ impl<'p> PoolTable<'p> {
             pool,
             rows: catalog.usable().and(&catalog.rows_meeting_all(&requirements)),
             room: room.collect(),
+            left: OnceCell::new(),
             requirements,
             once_ready,
             overheads,
@@ -68,6 +71,33 @@ impl<'p> PoolTable<'p> {
     /// What a type leaves for pods after daemons.
     pub(super) fn room(&self, instance_type: usize) -> Option<&Amounts> {
         self.room.get(instance_type)
+    }
+
+    /// The same, exactly and with every resource.
+    pub(super) fn left(&self, instance_type: usize) -> Option<&ResourceList> {
+        let left = self.left.get_or_init(|| {
+            let types = self.pool.catalog.types().iter().enumerate();
+            let left = types.map(|(i, instance_type)| {
+                let allocatable = instance_type.resources.allocatable();
+                match self.overheads.on(i) {
+                    Some(overhead) => allocatable.minus(&overhead.requests),
+                    None => allocatable.clone(),
+                }
+            });
+            left.collect()
+        });
+        left.get(instance_type)
+    }
+
+    /// The types of these rows, by number, in ascending order.
+    pub(super) fn types_of(&self, rows: &RowSet) -> Vec<usize> {
+        let mut is_there = vec![false; self.pool.catalog.types().len()];
+        for instance_type in rows.iter().filter_map(|row| self.type_of(row)) {
+            if let Some(is_there) = is_there.get_mut(instance_type) {
+                *is_there = true;
+            }
+        }
+        is_there.iter().enumerate().filter(|(_, is_there)| **is_there).map(|(i, _)| i).collect()
     }
 
     /// What a row's machine has, which is what limits count.

@@ -12,6 +12,7 @@ use super::{
     amounts::{Amounts, Dimensions},
     pools::{Pools, Shape, Tier},
     problem::PendingPod,
+    table::RowSet,
 };
 use crate::model::{
     Reason, Toleration, host_port::HostPort, label::LabelKeys, pod::PodKey, requirement::Operator,
@@ -132,16 +133,13 @@ fn class<'p>(
             has_room && first_conflict(class.host_ports(), taken).is_none()
         };
         let types: Vec<bool> = (0..table.pool.catalog.types().len()).map(holds).collect();
-        let too_small: Vec<usize> = table
-            .rows
-            .iter()
-            .filter(|row| !table.type_of(*row).and_then(|i| types.get(i)).copied().unwrap_or(false))
-            .collect();
+        let is_large_enough =
+            |row: &usize| table.type_of(*row).and_then(|i| types.get(i)).copied().unwrap_or(false);
+        let mut large_enough = RowSet::none(table.pool.catalog.rows().len());
+        table.rows.iter().filter(is_large_enough).for_each(|row| large_enough.insert(row));
         let mut shapes = table.shapes(&example.pod, well_known);
         for shape in &mut shapes {
-            for row in &too_small {
-                shape.rows.remove(*row);
-            }
+            shape.rows.retain(&large_enough);
         }
         shapes.retain(|shape| !shape.rows.is_empty());
         class.shapes.insert(*number, shapes);

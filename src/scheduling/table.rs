@@ -5,6 +5,11 @@
 /// The bits of one machine word.
 const WORD: usize = u64::BITS as usize;
 
+/// How many bits the last word of a set of this size has too many.
+const fn beyond(size: usize) -> usize {
+    size.next_multiple_of(WORD) - size
+}
+
 /// A set of row numbers below a fixed size.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RowSet(Box<[u64]>);
@@ -17,10 +22,11 @@ impl RowSet {
 
     /// Every row of `size`.
     pub(super) fn all(size: usize) -> Self {
-        (0..size).fold(Self::none(size), |mut set, row| {
-            set.insert(row);
-            set
-        })
+        let mut words = vec![u64::MAX; size.div_ceil(WORD)];
+        if let Some(last) = words.last_mut() {
+            *last >>= beyond(size);
+        }
+        Self(words.into())
     }
 
     pub(super) fn insert(&mut self, row: usize) {

@@ -1,10 +1,13 @@
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
 use crate::api::conditions::{find, is_true};
-use crate::api::ec2nodeclass::Subnet;
-use crate::cluster::testing::{Calls, api_server, refusal};
-use crate::controllers::testing::{FakeCloud, cluster, cluster_key, context};
+use crate::api::ec2nodeclass::{self as api, Subnet};
+use crate::cluster::testing::{Call, Calls, api_server, refusal};
+use crate::controllers::testing::{FakeCloud, cluster, cluster_key, context, fill, polls};
+use crate::model::event::Severity;
+use crate::ports::cloud::{ClassObstacle, Resolution, ResolvedClass};
 use crate::ports::error::{CloudError, ErrorClass};
 
 fn class(extra: serde_json::Value) -> Ec2NodeClass {
@@ -77,7 +80,7 @@ fn a_class_that_is_being_deleted_is_not_ready_and_names_the_claims_that_hold_it(
     class.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
     class.metadata.finalizers = Some(vec![EC2NODECLASS_FINALIZER.to_owned()]);
     let ClassStep::Wait(event) = step(&class, &["a", "b"]) else { panic!("it goes before its claims") };
-    let found = ending(&class, &event, now());
+    let found = ending(&class, &event.message, now());
     assert_eq!(found.subnets.len(), 1, "claims that are left may need it");
     let ready = find(&found.conditions, "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Terminating"));
@@ -86,7 +89,7 @@ fn a_class_that_is_being_deleted_is_not_ready_and_names_the_claims_that_hold_it(
         "it is being deleted: it goes once no NodeClaim uses it: a, b; delete those, or their NodePools"
     );
     class.status = Some(found.clone());
-    assert_eq!(ending(&class, &event, now()), found);
+    assert_eq!(ending(&class, &event.message, now()), found);
 }
 
 #[test]
@@ -98,35 +101,88 @@ fn a_field_that_is_not_honoured_is_named_and_closes_the_class() {
     assert!(!is_true(&found.conditions, "Ready"));
 }
 
-/// A controller that knows a class that is being deleted and no claims, over an API server that holds these.
-fn controller(
-    cloud: FakeCloud,
-    claims: Vec<serde_json::Value>,
-) -> (NodeClassController, Arc<FakeCloud>, Calls) {
-    let mut deleted = class(json!({}));
-    deleted.metadata.finalizers = Some(vec!["other".to_owned(), EC2NODECLASS_FINALIZER.to_owned()]);
-    deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
-    let answer = serde_json::to_value(&deleted).unwrap();
-    let (client, calls) = api_server(move |call| match call.line.split_once(' ') {
-        Some(("GET", "/apis/karpenter.sh/v1/nodeclaims")) => {
-            let list = json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaimList", "metadata": {}, "items": claims.clone() });
-            (200, list)
-        }
-        Some(("PATCH", _)) => (200, answer.clone()),
-        _ => refusal(404, "there is none"),
-    });
-    let (context, cloud) = (context(client, now()), Arc::new(cloud));
-    context.caches.node_classes.fill([(cluster_key("default"), deleted)]);
-    let controller = NodeClassController {
-        client: context.client,
-        clock: context.clock,
-        cloud: cloud.clone(),
-        cluster: Arc::new(cluster()),
-        node_classes: context.caches.node_classes,
-        node_claims: context.caches.node_claims,
-        events: context.events,
-    };
-    (controller, cloud, calls)
+/// A controller that knows these classes and no claims, over an API server that holds these claims and keeps what is written to classes.
+struct Stage {
+    controller: NodeClassController,
+    cloud: Arc<FakeCloud>,
+    calls: Calls,
+    events: tokio::sync::mpsc::Receiver<Event>,
+}
+
+impl Stage {
+    fn new(cloud: FakeCloud, classes: Vec<Ec2NodeClass>, claims: Vec<serde_json::Value>) -> Self {
+        let known: Cache<Ec2NodeClass> = Cache::new("EC2NodeClass");
+        known.fill(classes.into_iter().map(|class| (cluster_key(&class.name_any()), class)));
+        let node_classes = known.clone();
+        let (client, calls) = api_server(move |call| match call.line.split_once(' ') {
+            Some(("GET", "/apis/karpenter.sh/v1/nodeclaims")) => {
+                let list = json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaimList", "metadata": {}, "items": claims.clone() });
+                (200, list)
+            }
+            Some(("PATCH", path)) => write(&known, path, call),
+            _ => refusal(404, "there is none"),
+        });
+        let (context, cloud) = (context(client, now()), Arc::new(cloud));
+        fill(&context.caches, []);
+        let (sender, events) = Events::kept();
+        let controller = NodeClassController {
+            client: context.client,
+            clock: context.clock,
+            cloud: cloud.clone(),
+            cluster: Arc::new(cluster()),
+            node_classes,
+            node_claims: context.caches.node_claims,
+            events: sender,
+        };
+        Self { controller, cloud, calls, events }
+    }
+
+    fn class(&self, name: &str) -> Arc<Ec2NodeClass> {
+        self.controller.node_classes.get("", name).unwrap()
+    }
+
+    /// Whether the class is ready, and what is said of that.
+    fn ready(&self, name: &str) -> (String, String) {
+        let class = self.class(name);
+        let ready = find(&class.status.as_ref().unwrap().conditions, "Ready").unwrap();
+        (format!("{} {}", ready.status.as_str(), ready.reason), ready.message.clone())
+    }
+
+    async fn look(&self, retries: &mut Retries) {
+        self.controller.hold_or_release(&self.class("default"), retries).await;
+    }
+}
+
+/// Writes a class, and lets the cache know it.
+fn write(known: &Cache<Ec2NodeClass>, path: &str, call: &Call) -> (u16, serde_json::Value) {
+    let name = path.trim_end_matches("/status").rsplit('/').next().unwrap();
+    let mut class = Ec2NodeClass::clone(&known.get("", name).unwrap());
+    if path.ends_with("/status") {
+        class.status = serde_json::from_value(call.body["status"].clone()).unwrap();
+    } else {
+        class.metadata.finalizers =
+            serde_json::from_value(call.body["metadata"]["finalizers"].clone()).unwrap();
+    }
+    let object = serde_json::to_value(&class).unwrap();
+    let classes = known.entries().into_iter().map(|(key, object)| (key, Ec2NodeClass::clone(&object)));
+    let others: Vec<_> = classes.filter(|(key, _)| key.name != name).collect();
+    known.fill(others.into_iter().chain([(cluster_key(name), class)]));
+    (200, object)
+}
+
+fn named(name: &str) -> Ec2NodeClass {
+    let mut class = class(json!({}));
+    class.metadata.name = Some(name.to_owned());
+    class
+}
+
+/// A class that was ready, and is being deleted.
+fn deleted() -> Ec2NodeClass {
+    let mut class = class(json!({}));
+    class.status = Some(status(&class, resolved(), now()));
+    class.metadata.finalizers = Some(vec!["other".to_owned(), EC2NODECLASS_FINALIZER.to_owned()]);
+    class.metadata.deletion_timestamp = class.metadata.creation_timestamp.clone();
+    class
 }
 
 fn claim_of(class: &str) -> serde_json::Value {
@@ -134,34 +190,104 @@ fn claim_of(class: &str) -> serde_json::Value {
     json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": "a" }, "spec": { "nodeClassRef": class, "taints": 7 } })
 }
 
+const CLAIMS: &str = "GET /apis/karpenter.sh/v1/nodeclaims";
+const CLASS: &str = "PATCH /apis/karpenter.k8s.aws/v1/ec2nodeclasses/default";
+const STATUS: &str = "PATCH /apis/karpenter.k8s.aws/v1/ec2nodeclasses/default/status";
+
 #[tokio::test]
 async fn a_class_is_let_go_once_the_api_server_itself_knows_no_claim_of_it() {
-    let list = "GET /apis/karpenter.sh/v1/nodeclaims";
-    let patch = "PATCH /apis/karpenter.k8s.aws/v1/ec2nodeclasses/default";
-    let (free, cloud, calls) = controller(FakeCloud::default(), vec![claim_of("another")]);
-    free.hold_and_release(&mut Retries::default()).await;
-    assert_eq!(cloud.take_calls(), ["release default"]);
-    let calls = calls.take();
-    assert_eq!(calls.iter().map(|call| call.line.as_str()).collect::<Vec<_>>(), [list, patch]);
-    assert_eq!(calls[1].body["metadata"]["finalizers"], json!(["other"]));
+    let stage = Stage::new(FakeCloud::default(), vec![deleted()], vec![claim_of("another")]);
+    let mut retries = Retries::default();
+    stage.look(&mut retries).await;
+    assert_eq!((stage.cloud.take_calls(), stage.calls.lines()), (vec![], vec![STATUS.to_owned()]));
+    assert_eq!(stage.ready("default").0, "False Terminating");
+    stage.look(&mut retries).await;
+    assert_eq!(stage.cloud.take_calls(), ["release default"]);
+    assert_eq!(stage.calls.lines(), [CLAIMS, CLASS]);
+    assert_eq!(stage.class("default").metadata.finalizers, Some(vec!["other".to_owned()]));
+}
 
-    let (used, cloud, calls) = controller(FakeCloud::default(), vec![claim_of("default")]);
-    used.hold_and_release(&mut Retries::default()).await;
-    assert_eq!((cloud.take_calls(), calls.lines()), (vec![], vec![list.to_owned()]));
+#[tokio::test]
+async fn people_are_told_of_claims_that_hold_a_class_and_cannot_be_read() {
+    let mut stage = Stage::new(FakeCloud::default(), vec![deleted()], vec![claim_of("default")]);
+    let mut retries = Retries::default();
+    stage.look(&mut retries).await;
+    stage.look(&mut retries).await;
+    assert_eq!(stage.cloud.take_calls(), Vec::<String>::new());
+    assert_eq!(stage.calls.lines(), [STATUS, CLAIMS, STATUS]);
+    let event = stage.events.try_recv().unwrap();
+    assert_eq!((event.severity, event.reason), (Severity::Warning, "FailedTermination"));
+    let why = "it cannot be let go yet, and that is tried again: the API server has NodeClaims that cannot be read here; it goes once no NodeClaim uses it: a; delete those, or their NodePools";
+    assert_eq!(event.message, why);
+    let ready = stage.ready("default");
+    assert_eq!(ready, ("False Terminating".to_owned(), format!("it is being deleted: {why}")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_class_that_cannot_be_released_is_tried_again_later_and_later() {
-    let (controller, cloud, calls) = controller(FakeCloud { is_out: true, ..FakeCloud::default() }, vec![]);
+async fn a_class_that_cannot_be_released_says_why_and_is_tried_again_later_and_later() {
+    let mut stage = Stage::new(FakeCloud { is_out: true, ..FakeCloud::default() }, vec![deleted()], vec![]);
     let mut retries = Retries::default();
-    let mut tried = async |seconds| {
+    stage.look(&mut retries).await;
+    let mut tried = Vec::new();
+    for seconds in [0, 1, 1, 3, 1] {
         tokio::time::advance(Duration::from_secs(seconds)).await;
-        controller.hold_and_release(&mut retries).await;
-        cloud.take_calls().len()
-    };
-    assert_eq!(
-        (tried(0).await, tried(1).await, tried(1).await, tried(3).await, tried(1).await),
-        (1, 0, 1, 0, 1)
+        stage.look(&mut retries).await;
+        tried.push(stage.cloud.take_calls().len());
+    }
+    assert_eq!(tried, [1, 0, 1, 0, 1]);
+    let lines = stage.calls.lines();
+    assert_eq!(lines, [STATUS, CLAIMS, STATUS, CLAIMS, CLAIMS], "it is not let go");
+    let why = "it cannot be let go yet, and that is tried again: remove what was made for the class: ask: no";
+    assert_eq!(stage.events.try_recv().unwrap().message, why);
+    assert_eq!(stage.ready("default").1, format!("it is being deleted: {why}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_for_which_the_cloud_is_silent_keeps_no_other_waiting() {
+    let cloud = FakeCloud { silent_about: Some("default"), ..FakeCloud::default() };
+    let stage = Stage::new(cloud, vec![named("another"), named("default")], vec![]);
+    let (leads, leading) = watch::channel(true);
+    let Stage { controller, cloud, calls, .. } = stage;
+    let known = controller.node_classes.clone();
+    let mut run = std::pin::pin!(controller.run(leading));
+    polls(run.as_mut(), Duration::from_secs(1)).await;
+    for name in ["another", "default"] {
+        let class = known.get("", name).unwrap();
+        assert!(class.metadata.finalizers.is_some(), "{name} is held before the cloud has answered");
+        assert_eq!(class.status.is_some(), name == "another");
+    }
+
+    let mut deleted = Ec2NodeClass::clone(&known.get("", "another").unwrap());
+    deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
+    let silent = Ec2NodeClass::clone(&known.get("", "default").unwrap());
+    known.fill([(cluster_key("another"), deleted), (cluster_key("default"), silent)]);
+    calls.take();
+    cloud.take_calls();
+    polls(run.as_mut(), Duration::from_secs(1)).await;
+    assert_eq!(cloud.take_calls(), ["release another"], "the other one is still waited for");
+    assert_eq!(known.get("", "another").unwrap().metadata.finalizers, Some(vec![]));
+
+    let polled = polls(run.as_mut(), Duration::from_mins(10)).await;
+    assert!(polled < 100, "{polled}");
+    let asked = cloud.take_calls();
+    assert!(asked.len() > 5 && asked.iter().all(|call| call == "resolve default"), "{asked:?}");
+
+    leads.send_replace(false);
+    let polled = polls(run.as_mut(), Duration::from_hours(1)).await;
+    assert!(
+        polled < 5 && cloud.take_calls().is_empty(),
+        "nothing goes on while another replica leads: {polled}"
     );
-    assert!(calls.lines().iter().all(|line| !line.starts_with("PATCH")), "it is not let go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_the_cloud_does_not_answer_is_given_up_and_tried_again() {
+    let cloud = FakeCloud { silent_about: Some("default"), ..FakeCloud::default() };
+    let stage = Stage::new(cloud, vec![deleted()], vec![]);
+    let mut retries = Retries::default();
+    stage.look(&mut retries).await;
+    stage.look(&mut retries).await;
+    let (_, message) = stage.ready("default");
+    assert!(message.ends_with("remove what was made for the class: no answer within 30 s"), "{message}");
+    assert!(!retries.may_write("default", Instant::now()));
 }

@@ -7,12 +7,12 @@ use expect_test::{Expect, expect};
 
 use super::{
     super::{
-        InstanceOption,
+        InstanceOption, Unschedulable,
         testing::{problem, solved},
     },
     *,
 };
-use crate::model::{Reason, testing::requirements};
+use crate::model::{Reason, ResourceList, testing::requirements};
 
 const PROBLEM: &str = "
     type s cpu=4 memory=8Gi pods=10; offer a on-demand 0.1; offer b spot 0.1; labels size In small

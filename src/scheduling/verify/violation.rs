@@ -9,6 +9,14 @@ use crate::model::{
 /// What is wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
+    /// There is no plan: the scheduler, or the check, panicked over the pods of a workload type.
+    #[error("the scheduler panicked over the pods {}: {message}", of_type(.workload_type.as_deref()))]
+    Panicked {
+        /// The type; nothing for pods without one.
+        workload_type: Option<String>,
+        /// What it said.
+        message: String,
+    },
     /// The problem has no such pod.
     #[error("{pod} does not wait for a node")]
     UnknownPod {
@@ -190,4 +198,8 @@ impl fmt::Display for Place {
             Self::Node(name) => write!(f, "node {name}"),
         }
     }
+}
+
+fn of_type(workload_type: Option<&str>) -> String {
+    workload_type.map_or_else(|| "without a type".to_owned(), |name| format!("of type {name}"))
 }
