@@ -56,6 +56,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
         | FindingKind::PoolNotReady
         | FindingKind::PoolNotResolved
         | FindingKind::PoolOpen
+        | FindingKind::NodesOpen
         | FindingKind::TaintShared => true,
     });
     verdict.warn(findings.map(Warning::Surroundings));

@@ -156,7 +156,8 @@ pub fn status(
 /// What a claim says of its node. A claim of no pool is nobody's node.
 #[must_use]
 pub fn launched(claim: &NodeClaim) -> Option<LaunchedNode> {
-    Some(LaunchedNode { pool: claim.pool()?.to_owned(), taints: claim.taints.clone() })
+    let name = claim.object.name.clone();
+    Some(LaunchedNode { name, pool: claim.pool()?.to_owned(), taints: claim.taints.clone() })
 }
 
 /// What a Node that has no claim stands for: somebody took the claim away and left the node. Of its taints only those count that a type's
@@ -169,7 +170,7 @@ pub fn stray(node: &Node, types: &BTreeMap<String, WorkloadType>) -> Option<Laun
         recorded.any(|pools| pools.contains(pool))
     };
     let taints = node.taints.iter().filter(is_recorded).cloned().collect();
-    Some(LaunchedNode { pool: pool.clone(), taints })
+    Some(LaunchedNode { name: node.object.name.clone(), pool: pool.clone(), taints })
 }
 
 fn conditions(derivation: &Derivation) -> Vec<Change> {

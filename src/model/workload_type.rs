@@ -178,6 +178,8 @@ impl Pool {
 /// A NodeClaim that exists: its node is there, or on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LaunchedNode {
+    /// The name of its NodeClaim, or of the Node where there is none.
+    pub name: String,
     /// The pool that it was launched from.
     pub pool: String,
     /// The taints of the claim's spec. Not those of the Node: what people put there for a while is nobody's.

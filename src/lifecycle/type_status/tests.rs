@@ -131,7 +131,11 @@ fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
 #[test]
 fn namespaces_and_nodes_are_counted_and_each_pool_says_whether_it_can_be_used() {
     let object = workload_type("a", json!({ "pools": [{ "name": "p" }, { "name": "gone" }] }), json!(null));
-    let node = |pool: &str| LaunchedNode { pool: pool.to_owned(), taints: vec![taint("t=a:NoSchedule")] };
+    let node = |pool: &str| LaunchedNode {
+        name: "n".to_owned(),
+        pool: pool.to_owned(),
+        taints: vec![taint("t=a:NoSchedule")],
+    };
     let nodes = [node("p"), node("p"), node("gone"), node("somebody's")];
     let status = status_of(&object, &[("p", pool(&["t=a:NoSchedule"]))], &nodes, None);
     assert_eq!((status.namespaces, status.nodes, status.observed_generation), (Some(2), Some(3), Some(2)));

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Fleet, Pool, Readiness, WorkloadType};
+use super::{Fleet, Pool, Readiness, WorkloadType, is_ownable};
 use crate::api::workload_type as api;
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
+
+/// So many nodes are named.
+const MOST_SHOWN: usize = 3;
 
 /// What is wrong with a type, most serious first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub enum FindingKind {
     PoolNotResolved,
     /// A pool that it names lets everybody's pods in.
     PoolOpen,
+    /// Nodes of a pool that it names let everybody's pods in: they were launched while the pool did.
+    NodesOpen,
     /// A taint of it is on a pool that no type shares with it.
     TaintShared,
 }
@@ -36,7 +41,7 @@ impl FindingKind {
             Self::PoolMissing | Self::PoolUnusable | Self::PoolNotReady | Self::PoolNotResolved => {
                 api::POOLS_READY
             }
-            Self::PoolOpen => api::ISOLATED,
+            Self::PoolOpen | Self::NodesOpen => api::ISOLATED,
             Self::TaintShared => api::TAINT_SHARED,
         }
     }
@@ -51,6 +56,7 @@ impl FindingKind {
             Self::PoolNotReady => "NodePoolNotReady",
             Self::PoolNotResolved => "NodePoolNotResolved",
             Self::PoolOpen => "NodePoolOpen",
+            Self::NodesOpen => "NodesOpen",
             Self::TaintShared => "TaintShared",
         }
     }
@@ -145,8 +151,28 @@ fn pool_findings(name: &str, pool: &Pool, fleet: &Fleet<'_>) -> Vec<Finding> {
             ),
         });
     }
+    let of_pool = fleet.nodes.iter().filter(|node| node.pool == name);
+    let open = of_pool.filter(|node| !node.taints.iter().any(is_ownable));
+    let open: Vec<_> = open.map(|node| node.name.as_str()).collect();
+    if !open.is_empty() && pool.ownable().next().is_some() {
+        findings.push(nodes_open(name, &open));
+    }
     findings.extend(shared_taints(name, fleet));
     findings
+}
+
+fn nodes_open(pool: &str, nodes: &[&str]) -> Finding {
+    let shown: Vec<_> = nodes.iter().take(MOST_SHOWN).map(|node| Excerpt(node).to_string()).collect();
+    let more = match nodes.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Finding {
+        kind: FindingKind::NodesOpen,
+        object: object(pool),
+        problem: format!("has nodes without a taint that keeps other pods away: {}{more}", shown.join(", ")),
+        fix: "delete these NodeClaims; what replaces them has the taints of the pool".to_owned(),
+    }
 }
 
 /// The pool's taints that are also on pools with which it has no type in common, although a type uses one of the two. Whoever tolerates the

@@ -17,7 +17,8 @@ fn world(text: &str) -> World {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(node) = line.strip_prefix('@') {
             let (pool, rest) = node.split_once(' ').unwrap_or((node, ""));
-            world.nodes.push(LaunchedNode { pool: pool.to_owned(), taints: taints(rest) });
+            let name = format!("{pool}-{}", world.nodes.len());
+            world.nodes.push(LaunchedNode { name, pool: pool.to_owned(), taints: taints(rest) });
         } else if let Some((name, pools)) = line.split_once(" < ") {
             let pools = pools.split_whitespace().map(str::to_owned).collect();
             let workload_type = WorkloadType { name: name.to_owned(), pools, ..WorkloadType::default() };
@@ -188,7 +189,8 @@ fn kind_after(kind: Option<FindingKind>) -> Option<FindingKind> {
         Some(FindingKind::PoolUnusable) => FindingKind::PoolNotReady,
         Some(FindingKind::PoolNotReady) => FindingKind::PoolNotResolved,
         Some(FindingKind::PoolNotResolved) => FindingKind::PoolOpen,
-        Some(FindingKind::PoolOpen) => FindingKind::TaintShared,
+        Some(FindingKind::PoolOpen) => FindingKind::NodesOpen,
+        Some(FindingKind::NodesOpen) => FindingKind::TaintShared,
         Some(FindingKind::TaintShared) => return None,
     })
 }
@@ -203,6 +205,12 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         open:
         shared: node-type=d:NoSchedule
         stranger: node-type=d:NoSchedule
+        @open
+        @unready node-type=old:NoSchedule
+        @unready
+        @unready example.com/starting:PreferNoSchedule
+        @unready
+        @unready
         type < missing unusable unready unresolved open shared",
     );
     let pool =
@@ -237,6 +245,8 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
           NodePool unresolved: EC2NodeClass default is not resolved yet; until then nothing is launched from it
         Isolated NodePoolOpen
           NodePool open: has no taint that keeps other pods away; add one like node-type=open:NoSchedule to its spec.template.spec.taints
+        Isolated NodesOpen
+          NodePool unready: has nodes without a taint that keeps other pods away: unready-2, unready-3, unready-4 and 1 more; delete these NodeClaims; what replaces them has the taints of the pool
         TaintShared TaintShared
           NodePool shared: has the taint node-type=d:NoSchedule, as NodePool stranger has, and no type uses both; give each pool a taint of its own, or name both in one type
     "#]].assert_eq(&shown.collect::<String>());
