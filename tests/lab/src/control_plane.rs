@@ -89,9 +89,19 @@ impl ControlPlane {
     }
 
     /// Kills the API server, starts it again and waits until it is ready.
+    ///
+    /// The controllers are at work before: kube-controller-manager ends for good if it is refused anything while it starts, and an API
+    /// server that has just come back does not know all roles yet.
     pub async fn restart_api_server(&self) -> Result<()> {
+        self.await_controllers().await?;
         self.api_server.restart()?;
         await_ready(&self.endpoint, &self.processes()).await
+    }
+
+    /// Waits until kube-controller-manager has started all of its controllers: the first thing that they make is a service account.
+    async fn await_controllers(&self) -> Result<()> {
+        const MADE_FIRST: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+        await_answer(&self.endpoint, &self.processes(), MADE_FIRST, |_| true).await
     }
 }
 
@@ -195,14 +205,24 @@ pub fn write_kubeconfig(scratch: &Scratch, name: &str, config: &Kubeconfig) -> R
 }
 
 async fn await_ready(endpoint: &Endpoint, processes: &[&Process]) -> Result<()> {
+    await_answer(endpoint, processes, "/readyz", |answer| answer == "ok").await
+}
+
+/// Asks the API server for this path until it gives such an answer.
+async fn await_answer(
+    endpoint: &Endpoint,
+    processes: &[&Process],
+    path: &str,
+    is_awaited: impl Fn(&str) -> bool,
+) -> Result<()> {
     let client = client(endpoint.kubeconfig(&User::administrator())?).await?;
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     loop {
         for process in processes {
             process.ensure_running()?;
         }
-        let request = http::Request::get("/readyz").body(Vec::new()).context("ask for readiness")?;
-        if client.request_text(request).await.is_ok_and(|answer| answer == "ok") {
+        let request = http::Request::get(path).body(Vec::new()).context("ask the API server")?;
+        if client.request_text(request).await.is_ok_and(|answer| is_awaited(&answer)) {
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {
@@ -210,7 +230,7 @@ async fn await_ready(endpoint: &Endpoint, processes: &[&Process]) -> Result<()> 
                 .iter()
                 .map(|process| format!("{}:\n{}", process.name(), process.log_tail()))
                 .collect();
-            bail!("the API server was not ready after 60 s\n{}", logs.join("\n"));
+            bail!("the API server did not answer {path} as awaited within 60 s\n{}", logs.join("\n"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
