@@ -189,7 +189,7 @@ pub struct Allow {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub tolerations: Vec<Toleration>,
-    /// Schedulers that pods may name. Default: `default-scheduler`.
+    /// Schedulers that pods may name. Default: `default-scheduler`. Not judged yet: pods may name any.
     #[serde(default = "default_scheduler")]
     #[schemars(
         length(min = 1, max = 16),
@@ -197,15 +197,15 @@ pub struct Allow {
         extend("default" = NO_DEFAULT)
     )]
     pub scheduler_names: BTreeSet<String>,
-    /// Priority classes that pods may name. Without any: all but `system-*`.
+    /// Priority classes that pods may name. Without any: all but `system-*`. Not judged yet: pods may name any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(length(max = 64), schema_with = "schema::object_names")]
     pub priority_class_names: BTreeSet<String>,
-    /// Runtime classes that pods may name. Without any: those whose scheduling stays inside the type.
+    /// Runtime classes that pods may name. Without any: those whose scheduling stays inside the type. Not judged yet: pods may name any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(length(max = 64), schema_with = "schema::object_names")]
     pub runtime_class_names: BTreeSet<String>,
-    /// Whether required pod affinity and anti-affinity may reach into namespaces of other types.
+    /// Whether required pod affinity and anti-affinity may reach into namespaces of other types. Not judged yet: they may.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cross_namespace_affinity: bool,
 }
