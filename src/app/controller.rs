@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::supervisor::Supervisor;
-use super::{admission_settings, cluster_facts};
+use super::{cluster_facts, exempt_namespaces};
 use crate::api::labels::{KARPENTER_LEASE, TREENAIL_LEASE};
 use crate::cloud::ec2::Ec2;
 use crate::cloud::ec2::cache::INSTANCE_TYPES;
@@ -67,7 +67,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
         index: Index::of(&caches),
         caches: caches.clone(),
         events: events.clone(),
-        exempt_namespaces: Arc::new(admission_settings(&settings.common).exempt_namespaces),
+        exempt_namespaces: Arc::new(exempt_namespaces(&settings.common)),
     };
     // Before the caches are filled, of whose changes it is told.
     let claims =

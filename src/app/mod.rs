@@ -7,20 +7,18 @@ pub mod controller;
 pub mod supervisor;
 pub mod webhook;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::admission::policies::Settings;
-use crate::cloud::ec2::pricing::Prices;
 use crate::cluster::client;
 use crate::config::CommonSettings;
 
-/// The choices for the whole cluster, as they are compiled in, with the namespace that Treenail itself runs in. The webhook judges by them and
-/// the controller removes pods by them, so both ask here.
-fn admission_settings(common: &CommonSettings) -> Settings {
-    let mut admission = Settings::default();
-    admission.exempt_namespaces.insert(common.system_namespace.clone());
-    admission.instance_types = Arc::new(Prices::instance_types().map(str::to_owned).collect());
-    admission
+/// The namespaces that are not judged, as they are compiled in, with the one that Treenail itself runs in. The webhook judges by them and the
+/// controller removes pods by them, so both ask here.
+fn exempt_namespaces(common: &CommonSettings) -> BTreeSet<String> {
+    let mut exempt = Settings::default().exempt_namespaces;
+    exempt.insert(common.system_namespace.clone());
+    exempt
 }
 
 /// The cluster that this process is to work for, or what was tried and what to do.
@@ -48,7 +46,7 @@ mod tests {
     #[test]
     fn the_namespace_that_treenail_runs_in_is_exempt_beside_the_usual_ones() {
         let flags = Flags::parse_from(["treenail", "--system-namespace=platform"]);
-        let exempt = admission_settings(&flags.common).exempt_namespaces;
+        let exempt = exempt_namespaces(&flags.common);
         assert!(exempt.contains("platform") && exempt.contains("kube-system"), "{exempt:?}");
     }
 }

@@ -11,17 +11,18 @@ use kube::Client;
 use kube::api::Api;
 use tokio::net::TcpListener;
 
-use super::admission_settings;
+use super::exempt_namespaces;
 use super::supervisor::Supervisor;
 use crate::admission::missing::Reference;
 use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
+use crate::cloud::ec2::pricing::Prices;
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::{follow_namespaces, follow_typed, follow_workload_types};
 use crate::cluster::client;
-use crate::config::WebhookSettings;
+use crate::config::{CommonSettings, WebhookSettings};
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
 use crate::server::health::{self, Check, Readiness};
@@ -140,6 +141,15 @@ impl Caches {
             Box::new(move || policies.load().is_none().then(|| "the policies are not made yet".to_owned())),
             Box::new(move || keeper.missing()),
         ]
+    }
+}
+
+/// The choices for the whole cluster, as they are compiled in.
+fn admission_settings(common: &CommonSettings) -> Settings {
+    Settings {
+        exempt_namespaces: exempt_namespaces(common),
+        instance_types: Arc::new(Prices::instance_types().map(str::to_owned).collect()),
+        ..Settings::default()
     }
 }
 

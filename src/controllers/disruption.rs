@@ -65,7 +65,7 @@ impl DisruptionController {
                 change.mark_unchanged();
             }
             let due = self.round(&mut begun, &mut told).await;
-            let wait = due.map(|due| self.until(due)).unwrap_or_default();
+            let wait = due.map(|due| self.context.until(due)).unwrap_or_default();
             tokio::select! {
                 // Both arms only wait; whatever changed, everything is looked at again.
                 _ = select_all(changes.iter_mut().map(|change| Box::pin(change.changed()))) => {}
@@ -132,9 +132,5 @@ impl DisruptionController {
         for event in told.news(kept.chain(held), now) {
             self.context.events.send(event);
         }
-    }
-
-    fn until(&self, due: Timestamp) -> Duration {
-        Duration::try_from(due.duration_since(self.context.clock.now())).unwrap_or_default()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 
@@ -45,6 +47,13 @@ pub struct Context {
     pub events: Events,
     /// The namespaces whose pods admission does not judge.
     pub exempt_namespaces: Arc<BTreeSet<String>>,
+}
+
+impl Context {
+    /// How long it is until then; nothing if that has passed.
+    fn until(&self, then: Timestamp) -> Duration {
+        Duration::try_from(then.duration_since(self.clock.now())).unwrap_or_default()
+    }
 }
 
 /// One term of leadership: waits until `leads` says so, and then does `lead` until it no longer does. `lead` is dropped then: what it had

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -71,7 +70,7 @@ impl NodeClaimController {
                 self.touch(&mut rounds, &touched);
             }
             self.start_due(&mut rounds);
-            let due = rounds.next_due(self.context.clock.now()).map(|due| self.until(due));
+            let due = rounds.next_due(self.context.clock.now()).map(|due| self.context.until(due));
             tokio::select! {
                 // All arms only wait: what has changed is kept until it is taken, and a round that has ended stays in the set.
                 () = self.wake.wait() => {}
@@ -79,10 +78,6 @@ impl NodeClaimController {
                 Some(ended) = rounds.running.join_next_with_id() => self.end(&mut rounds, ended),
             }
         }
-    }
-
-    fn until(&self, due: Timestamp) -> Duration {
-        Duration::try_from(due.duration_since(self.context.clock.now())).unwrap_or_default()
     }
 
     /// Notes which claims are to be looked at.

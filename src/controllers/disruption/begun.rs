@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::cluster::write::SETTLED_AFTER;
+use crate::lifecycle::backoff::later;
 use crate::model::ObjectRef;
 
 /// What commands have written, or may have, each by the name of its claim.
@@ -30,7 +31,7 @@ impl Begun {
     /// Notes at `now` what a command for the claim has written.
     pub(super) fn note(&mut self, claim: &str, written: Written, now: Timestamp) {
         if written != Written::default() {
-            let until = now.saturating_add(SETTLED_AFTER).unwrap_or(Timestamp::MAX);
+            let until = later(now, SETTLED_AFTER);
             self.0.insert(claim.to_owned(), Entry { written, until });
         }
     }

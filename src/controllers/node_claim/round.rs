@@ -1,14 +1,14 @@
 //! Steps of one claim, one after the other, until nothing is left to do at this moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::effects::Hands;
 use super::facts::Facts;
 use crate::controllers::writes::Failure;
+use crate::lifecycle::backoff::later;
 use crate::lifecycle::claim::{Step, step};
 use crate::lifecycle::effect::Effect;
 use crate::lifecycle::memory::ClaimMemory;
@@ -16,7 +16,7 @@ use crate::lifecycle::memory::ClaimMemory;
 /// More steps than any claim takes at once: whoever takes more goes round in circles.
 const MOST_STEPS: usize = 50;
 /// After a conflict: what is there now comes by the watch, which wakes the claim earlier.
-const AFTER_CONFLICT: Duration = Duration::from_secs(1);
+const AFTER_CONFLICT: SignedDuration = SignedDuration::from_secs(1);
 
 /// So many calls to the cloud may be under way at once, of all claims.
 const MOST_CLOUD_CALLS: usize = 200;
@@ -97,7 +97,7 @@ pub(super) async fn go(hands: Hands<'_>, name: &str, of: Option<String>, memory:
             Ok(()) if step.effects.iter().any(Effect::changes_anything) => {}
             Ok(()) => return ended,
             Err(Stopped::Changed) => {
-                let due = hands.context.clock.now().saturating_add(AFTER_CONFLICT).unwrap_or(Timestamp::MAX);
+                let due = later(hands.context.clock.now(), AFTER_CONFLICT);
                 ended.look_again = Some(ended.look_again.map_or(due, |other| other.min(due)));
                 return ended;
             }
@@ -139,6 +139,8 @@ async fn carry_out(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;

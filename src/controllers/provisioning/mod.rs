@@ -211,7 +211,7 @@ impl Provisioner {
             return;
         }
         let ends = [self.next_end_of_promise(), self.unseen.due()].into_iter().flatten();
-        let end = ends.min().map(|end| self.until(end));
+        let end = ends.min().map(|end| self.context.until(end));
         let wait = [again, end].into_iter().flatten().min();
         self.changed(wait).await;
     }
@@ -233,13 +233,8 @@ impl Provisioner {
         let soon = LOOK_AGAIN_SOON.max(took.saturating_mul(PAUSE));
         let pause = if self.has_changed { soon.min(LOOK_AGAIN) } else { LOOK_AGAIN };
         let pause = pause.saturating_sub(planned.elapsed());
-        let resumes = self.resumes.map(|resumes| self.until(resumes));
+        let resumes = self.resumes.map(|resumes| self.context.until(resumes));
         (!self.left_out.is_empty()).then(|| resumes.map_or(pause, |resumes| resumes.min(pause)))
-    }
-
-    /// How long it is until then; nothing if that has passed.
-    fn until(&self, then: Timestamp) -> Duration {
-        Duration::try_from(self.context.clock.now().duration_until(then)).unwrap_or_default()
     }
 
     /// Asks the API server which claims there are. Says whether it has answered.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
-use self::stage::{Answered, Stage};
+use self::stage::{Answered, Stage, waiting};
 use super::*;
 use crate::cluster::cache::Key;
 use crate::controllers::testing::cluster_key;
@@ -114,28 +112,16 @@ async fn claims_that_are_given_up_at_once_are_made_again_ever_more_rarely() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_planned_for_as_one_though_others_were_left_out() {
     let mut stage = Stage::new();
-    let large = || {
-        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
-        (key, Arc::unwrap_or_clone(admitted("large", "64")))
-    };
+    let large = || waiting("large", "64");
     stage.caches.pods.fill([large()]);
     stage.run(5).await;
     assert!(!stage.provisioner.left_out.is_empty());
     for count in 1..=10 {
-        let pods = (0..count).map(|number| {
-            let name = format!("pod-{number}");
-            let key = Key { namespace: "shop".to_owned(), name: name.clone() };
-            (key, Arc::unwrap_or_clone(admitted(&name, "350m")))
-        });
+        let pods = (0..count).map(|number| waiting(&format!("pod-{number}"), "350m"));
         stage.caches.pods.fill(pods.chain([large()]));
         // Something else changes, too.
         stage.caches.nodes.fill([]);
-        let gap = async {
-            loop {
-                stage.provisioner.turn().await;
-            }
-        };
-        assert!(timeout(Duration::from_millis(20), gap).await.is_err());
+        stage.run_for(Duration::from_millis(20)).await;
     }
     stage.run(5).await;
     assert_eq!(stage.server.created(), 1, "ten pods fit on one node");
@@ -180,15 +166,11 @@ async fn an_api_server_that_fails_is_asked_again_steadily() {
 #[tokio::test(start_paused = true)]
 async fn pods_that_come_later_are_planned_for_without_those_that_are_left_out() {
     let mut stage = Stage::new();
-    let large = || {
-        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
-        (key, Arc::unwrap_or_clone(admitted("large", "64")))
-    };
+    let large = || waiting("large", "64");
     stage.caches.pods.fill([large()]);
     stage.run(1).await;
     let (for_all, _) = stage.provisioner.planned;
-    let small = Key { namespace: "shop".to_owned(), name: "small".to_owned() };
-    stage.caches.pods.fill([large(), (small, Arc::unwrap_or_clone(admitted("small", "1")))]);
+    stage.caches.pods.fill([large(), waiting("small", "1")]);
     stage.run(1).await;
     assert_eq!(stage.promised("small").as_deref(), Some("application-1"));
     assert_eq!(stage.provisioner.planned.0, for_all, "it was planned for alone");

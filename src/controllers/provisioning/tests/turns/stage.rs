@@ -115,21 +115,21 @@ impl Stage {
 
     /// These pods wait from now on, and no others.
     pub(super) fn wait(&self, names: &[&str]) {
-        let pods = names.iter().map(|name| {
-            let key = Key { namespace: "shop".to_owned(), name: (*name).to_owned() };
-            (key, Arc::unwrap_or_clone(admitted(name, "500m")))
-        });
-        self.caches.pods.fill(pods);
+        self.caches.pods.fill(names.iter().map(|name| waiting(name, "500m")));
     }
 
     /// Lets the controller work for so long.
     pub(super) async fn run(&mut self, seconds: u64) {
+        self.run_for(Duration::from_secs(seconds)).await;
+    }
+
+    pub(super) async fn run_for(&mut self, time: Duration) {
         let work = async {
             loop {
                 self.provisioner.turn().await;
             }
         };
-        assert!(timeout(Duration::from_secs(seconds), work).await.is_err(), "it works for ever");
+        assert!(timeout(time, work).await.is_err(), "it works for ever");
     }
 
     /// Lets the controller begin a term of leadership and work for so long.
@@ -141,6 +141,12 @@ impl Stage {
         let key = crate::model::pod::PodKey { namespace: "shop".to_owned(), name: name.to_owned() };
         self.provisioner.nominations.now().of(&key, &format!("{name}-uid")).map(str::to_owned)
     }
+}
+
+/// A pod that admission has put into the type and that waits, as the cache has it.
+pub(super) fn waiting(name: &str, cpu: &str) -> (Key, KnownPod) {
+    let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
+    (key, Arc::unwrap_or_clone(admitted(name, cpu)))
 }
 
 /// Type `application`, whose status guards the taint of its pool.
