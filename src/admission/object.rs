@@ -10,7 +10,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::json::{Text, null_as_default};
+use super::json::{Text, from_object, null_as_default};
 use super::review::TemplateKind;
 use crate::model::taints::Toleration;
 
@@ -29,7 +29,7 @@ pub(super) struct Pod<'a> {
 /// A Pod as it comes in a review: with metadata and spec, which patches add to.
 #[derive(Deserialize)]
 pub(super) struct WholePod<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "from_object")]
     metadata: Metadata<'a>,
     #[serde(borrow)]
     spec: PodSpec<'a>,

@@ -4,6 +4,7 @@ use crate::model::text::Excerpt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::from_object;
 use super::object::Metadata;
 use super::reason::Reason;
 use super::review::{Operation, Review};
@@ -33,7 +34,7 @@ pub(super) fn raw_old_object<'a>(review: &Review<'a>) -> Result<Option<&'a RawVa
 }
 
 fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Malformed> {
-    serde_json::from_str(object.get()).map_err(malformed)
+    from_object(&mut serde_json::Deserializer::from_str(object.get())).map_err(malformed)
 }
 
 /// Why an object cannot be read.
