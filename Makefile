@@ -16,6 +16,8 @@ ifneq ($(TREENAIL_DATA),)
 export TREENAIL_DATA
 endif
 
+# Cargo where it may be silent for minutes.
+CARGO_WITH_NOTICES := tests/lab/build/cargo.sh
 CONTROL_PLANE := target/lab/bin/control-plane
 CONTROL_PLANE_SOURCES := $(addprefix tests/lab/control-plane/,go.mod go.sum main.go) tests/lab/build/control-plane.sh
 MOTO := target/lab/moto/installed
@@ -35,7 +37,8 @@ bench-latency: build ## measure how long a lone pod waits for its launch (PROFIL
 
 .PHONY: test
 test: lab ## run every test, those on the real control plane included
-	cargo test --locked --workspace
+	@$(CARGO_WITH_NOTICES) test --locked --workspace --no-run
+	cargo test --locked --workspace --no-fail-fast
 
 .PHONY: test-core
 test-core: ## run the tests of everything but EC2's client: builds without the AWS SDK, in a minute
@@ -43,14 +46,14 @@ test-core: ## run the tests of everything but EC2's client: builds without the A
 
 .PHONY: build
 build: prerequisites ## build Treenail and the lab's parts
-	@echo "building the control plane and Treenail from source: 9 minutes on 2 quiet cores the first time, seconds later; the AWS SDK takes up to 7.5 GB of memory"
+	@test -x $(CONTROL_PLANE) -a -x $(OUTPUT)/lab || echo "building the control plane and Treenail from source, this once: 9 minutes on 2 quiet cores; the AWS SDK takes up to 7.5 GB of memory"
 	@$(MAKE) --jobs 2 lab cargo-build
 
 # Tests turn on a feature of tokio, and with it everything above tokio is another build, the AWS SDK too. There are no examples: to name
 # them makes cargo build the dependencies as the tests need them, so that both share one build. What is shipped does without.
 .PHONY: cargo-build
 cargo-build:
-	@cargo build $(CARGO_FLAGS) --workspace --bins $(if $(filter dev,$(PROFILE)),--examples)
+	@$(CARGO_WITH_NOTICES) build $(CARGO_FLAGS) --workspace --bins $(if $(filter dev,$(PROFILE)),--examples)
 
 .PHONY: lab
 lab: prerequisites $(CONTROL_PLANE) $(MOTO) ## build the lab's parts: control plane and EC2 endpoint

@@ -6,12 +6,12 @@ mod attacks;
 mod cli;
 mod crash;
 mod crds;
-mod demo;
 mod disruption;
 #[cfg(feature = "ec2")]
 mod ec2_wire;
 mod envelope;
 mod install;
+mod interrupted;
 mod karpenter_workloads;
 mod leadership;
 mod legitimate;
