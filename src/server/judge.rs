@@ -105,13 +105,13 @@ impl PolicyJudge {
     }
 
     /// What is known of a namespace. The cache may be behind: a pod follows its namespace by milliseconds, faster than the watch does,
-    /// and a label may have been set since. The API server is asked once then.
+    /// and a label may have been set or removed since. The API server is asked once then.
     async fn labels(&self, namespace: &str, is_typed: bool) -> Result<Option<Arc<Labels>>, JudgeError> {
         // Whoever speaks to the port chooses this text; only a name may become part of a request to the API server.
         if !is_dns_label(namespace) {
             return Ok(None);
         }
-        let is_as_told = |labels: &Labels| !is_typed || labels.contains_key(labels::WORKLOAD_TYPE);
+        let is_as_told = |labels: &Labels| labels.contains_key(labels::WORKLOAD_TYPE) == is_typed;
         if let Some(labels) = self.namespaces.get("", namespace).filter(|labels| is_as_told(labels)) {
             return Ok(Some(labels));
         }
@@ -126,10 +126,12 @@ impl PolicyJudge {
             JudgeError::Lookup(format!("namespace {namespace} could not be looked up: {error}; try again"))
         })?;
         if found.as_ref().is_some_and(|labels| !is_as_told(labels)) {
-            // One of the API servers is behind. Which one cannot be told, and a typeless pod would be let through.
+            // One of the API servers is behind. Which one cannot be told: a typed pod would be let through as a typeless one, or a
+            // typeless one onto the nodes of a type that its namespace has no more.
+            let (then, now) = if is_typed { ("was", "is not any more") } else { ("was not", "is now") };
+            let label = labels::WORKLOAD_TYPE;
             return Err(JudgeError::Lookup(format!(
-                "namespace {namespace} was labelled {} when the call was made and is not any more; try again",
-                labels::WORKLOAD_TYPE
+                "namespace {namespace} {then} labelled {label} when the call was made and {now}; try again"
             )));
         }
         Ok(found.map(Arc::new))

@@ -88,7 +88,8 @@ async fn there_is_no_answer_before_there_are_policies() {
 async fn a_namespace_that_the_cache_does_not_know_is_asked_for_and_its_label_counts() {
     let (judged, asked) = judge(Some(no_types()), "shop", Ok(Some(&[]))).await;
     assert_eq!((judged.unwrap().answer.refusal, asked), (None, vec!["shop".to_owned()]));
-    let (judged, _) = judge(Some(no_types()), "shop", Ok(Some(&[TYPE]))).await;
+    let unknown = Cache::new("Namespace");
+    let (judged, _) = judge_by(unknown, Some(no_types()), "shop", Ok(Some(&[TYPE])), true).await;
     assert!(judged.unwrap().answer.refusal.unwrap().starts_with("NamespaceClosed: "));
 }
 
@@ -143,6 +144,22 @@ async fn a_pod_that_came_by_a_typed_path_is_never_taken_for_a_typeless_one() {
     );
     // A cache that agrees is enough.
     assert!(matches!(judged(knows("shop", &[TYPE]), Err("down"), true).await, (Ok(_), 0)));
+}
+
+#[tokio::test]
+async fn a_pod_that_came_by_a_typeless_path_is_never_taken_for_one_of_the_type_that_its_namespace_had() {
+    let stale = || knows("shop", &[TYPE]);
+    let judged = async |cache, found| {
+        let (judged, asked) = judge_by(cache, Some(no_types()), "shop", found, false).await;
+        (judged.map(|judged| judged.answer.refusal.unwrap_or_default()), asked.len())
+    };
+    assert!(matches!(judged(stale(), Ok(Some(&[]))).await, (Ok(refusal), 1) if refusal.is_empty()));
+    assert!(matches!(judged(stale(), Err("down")).await, (Err(JudgeError::Lookup(_)), 1)));
+    let (behind, _) = judged(stale(), Ok(Some(&[TYPE]))).await;
+    assert_eq!(
+        behind.unwrap_err().to_string(),
+        "namespace shop was not labelled treenail.dev/workload-type when the call was made and is now; try again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
