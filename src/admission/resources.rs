@@ -19,6 +19,7 @@ use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::requirement::Operator;
 use crate::api::unsupported::{self, Severity, Unsupported};
 use crate::api::{labels, nodepool, workload_type as api};
+use crate::model::misspelt::meant_label;
 use crate::model::node_pool::NodePool;
 use crate::model::problem::Problem;
 use crate::model::requirements::nearest_key;
@@ -80,6 +81,7 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
         verdict.warn([Warning::NodeClassMissing { object: objects.name.clone(), class }]);
     }
     verdict.warn(unknown_types(policies, &objects));
+    verdict.warn(misspelt_labels(&objects));
     verdict.warn(open(policies, &objects));
     verdict.warn(unknown_limits(&objects));
     let name = objects.new.metadata.name.clone().unwrap_or_default();
@@ -116,6 +118,20 @@ fn unknown_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>)
         })
     });
     unknown.collect()
+}
+
+/// Requirements on labels that nobody knows and that look like well-known ones. A pool may have labels of its own, so it is no reason to refuse.
+fn misspelt_labels(objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
+    let requirements = objects.new.spec.template.spec.requirements.iter().enumerate();
+    let misspelt = requirements.filter_map(|(index, entry)| {
+        Some(Warning::MisspeltLabel {
+            object: objects.name.clone(),
+            path: format!("spec.template.spec.requirements[{index}].key"),
+            key: entry.key.clone(),
+            meant: meant_label(&entry.key)?,
+        })
+    });
+    misspelt.collect()
 }
 
 /// Limits on what no node has: a name without a domain is one of Kubernetes' own, or a slip.

@@ -105,6 +105,17 @@ pub enum Warning {
         /// What it may mean.
         nearest: Option<String>,
     },
+    /// A requirement is on a label that is nobody's, and that looks like one that describes instances.
+    MisspeltLabel {
+        /// The object.
+        object: String,
+        /// The requirement.
+        path: String,
+        /// The label's key.
+        key: String,
+        /// The label that was probably meant.
+        meant: &'static str,
+    },
     /// No node is launched for what a person wrote.
     NothingLaunchedFor {
         /// The object.
@@ -211,6 +222,12 @@ impl fmt::Display for Warning {
                 }?;
                 f.write_str("; nothing is launched by that name, unless EC2 has it")
             }
+            Self::MisspeltLabel { object, path, key, meant } => write!(
+                f,
+                "{}: {path}: {} is a label of its own and constrains no instance type; did you mean {meant}?",
+                Excerpt(object),
+                Excerpt(key)
+            ),
             Self::NothingLaunchedFor { object, why } => write!(
                 f,
                 "{}: no node is launched for it: {}; {}",

@@ -221,6 +221,20 @@ fn what_no_node_is_launched_for_is_a_warning() {
             admitted
             Warning: deployment shop/web: no node is launched for it: workload-type.node-restriction.kubernetes.io/monitoring In [""] is asked for, but the nodes do not have the label; did you mean workload-type.node-restriction.kubernetes.io/application?"#]],
     );
+    check(
+        "zone",
+        "a",
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: zone In [a] is asked for, but the nodes do not have the label; did you mean topology.kubernetes.io/zone?"#]],
+    );
+    check(
+        "topology.kubernetes.io/zon",
+        "a",
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: topology.kubernetes.io/zon In [a] is asked for, but the nodes do not have the label; did you mean topology.kubernetes.io/zone?"#]],
+    );
     // Only what is new is told, and pods of controllers are explained when they wait.
     let stored = Call::deployment("shop", selecting("disks", "ssd"));
     assert_eq!(show(&world.validate(&stored.update("/spec/replicas", json!(2)))), "admitted");

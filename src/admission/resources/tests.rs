@@ -287,3 +287,27 @@ fn a_limit_on_what_no_node_has_is_told() {
     let verdict = World::new().validate(&call);
     expect!["nodepool p: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu"].assert_eq(verdict.warnings.last().unwrap());
 }
+
+#[test]
+fn a_requirement_on_a_label_that_looks_like_a_well_known_one_is_a_warning() {
+    let told = |key: &str| {
+        let requirements = json!([
+            { "key": "team", "operator": "In", "values": ["a"] },
+            { "key": key, "operator": "In", "values": ["b"] },
+        ]);
+        let call = pool("p", "a=b:NoSchedule").with("/spec/template/spec/requirements", requirements);
+        let verdict = World::new().validate(&call);
+        assert!(verdict.is_allowed(), "{key}");
+        verdict
+            .warnings
+            .into_iter()
+            .filter(|line| line.contains("requirements"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    expect!["nodepool p: spec.template.spec.requirements[1].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?"].assert_eq(&told("topology.kubernetes.io/zon"));
+    expect!["nodepool p: spec.template.spec.requirements[1].key: arch is a label of its own and constrains no instance type; did you mean kubernetes.io/arch?"].assert_eq(&told("arch"));
+    for custom in ["disk", "example.com/zone", "topology.kubernetes.io/rack", "topology.kubernetes.io/zone"] {
+        assert_eq!(told(custom), "", "{custom}");
+    }
+}

@@ -54,7 +54,13 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
             value: owned("m5a.largee"),
             nearest: Some(owned("m5a.large")),
         },
-        Some(Warning::UnknownInstanceType { .. }) => Warning::NothingLaunchedFor {
+        Some(Warning::UnknownInstanceType { .. }) => Warning::MisspeltLabel {
+            object: owned("nodepool application"),
+            path: owned("spec.template.spec.requirements[0].key"),
+            key: owned("topology.kubernetes.io/zon"),
+            meant: "topology.kubernetes.io/zone",
+        },
+        Some(Warning::MisspeltLabel { .. }) => Warning::NothingLaunchedFor {
             object: owned("deployment shop/web"),
             why: Reason::RequirementConflict {
                 incoming: Requirement::one_of("karpenter.sh/capacity-type", ["spot"]),
@@ -103,6 +109,7 @@ fn every_warning_is_one_short_line() {
         workloadtype application: NodePool application does not exist yet; it is used as soon as it does
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
+        nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run
         nodepool application: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu
