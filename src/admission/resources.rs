@@ -5,6 +5,8 @@
 //! WorkloadType, which would be another fence without them, and are warnings on Karpenter's kinds, so that existing manifests apply; nothing
 //! is launched from an object that needs one of those that block.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -50,6 +52,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     let missing = new.pools.iter().filter(|pool| !pool.is_empty() && !policies.pools().contains_key(*pool));
     verdict
         .warn(missing.map(|pool| Warning::PoolMissing { object: objects.name.clone(), pool: pool.clone() }));
+    verdict.warn(shared_pools(policies, &new, &objects.name));
     let findings = derive(&new, &fleet).findings.into_iter().filter(|finding| match finding.kind {
         // These have been told.
         FindingKind::Invalid | FindingKind::PoolMissing => false,
@@ -62,6 +65,26 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     });
     verdict.warn(findings.map(Warning::Surroundings));
     verdict
+}
+
+/// Pools that other types name, too: that is allowed, and no taint keeps their pods apart.
+fn shared_pools(policies: &Policies, new: &WorkloadType, object: &str) -> Vec<Warning> {
+    let others_naming = |pool: &String| {
+        let others = policies.types().values().filter(|other| other.name != new.name);
+        let others = others.filter(|other| other.pools.contains(pool));
+        others.map(|other| other.name.clone()).collect::<Vec<_>>()
+    };
+    // A pool that is named twice is told of once.
+    let pools: BTreeSet<_> = new.pools.iter().filter(|pool| !pool.is_empty()).collect();
+    let shared = pools.into_iter().map(|pool| (pool, others_naming(pool)));
+    shared
+        .filter(|(_, workload_types)| !workload_types.is_empty())
+        .map(|(pool, workload_types)| Warning::PoolShared {
+            object: object.to_owned(),
+            pool: pool.clone(),
+            workload_types,
+        })
+        .collect()
 }
 
 pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Verdict {

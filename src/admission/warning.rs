@@ -85,6 +85,15 @@ pub enum Warning {
         /// The pool.
         pool: String,
     },
+    /// A pool that a type names is named by others, too.
+    PoolShared {
+        /// The object.
+        object: String,
+        /// The pool.
+        pool: String,
+        /// The other types.
+        workload_types: Vec<String>,
+    },
     /// A pool that types name has no taint that keeps other pods away.
     PoolOpen {
         /// The object.
@@ -207,6 +216,14 @@ impl fmt::Display for Warning {
                 "{}: NodePool {} does not exist yet; it is used as soon as it does",
                 Excerpt(object),
                 Excerpt(pool)
+            ),
+            Self::PoolShared { object, pool, workload_types } => write!(
+                f,
+                "{}: {} NodePool {}, too: pods of {} share its nodes",
+                Excerpt(object),
+                Naming(workload_types),
+                Excerpt(pool),
+                if workload_types.len() == 1 { "both" } else { "all of them" }
             ),
             Self::PoolOpen { object, workload_types, taint } => write!(
                 f,

@@ -43,7 +43,12 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
         Some(Warning::NodeClassMissing { .. }) => {
             Warning::PoolMissing { object: owned("workloadtype application"), pool: owned("application") }
         }
-        Some(Warning::PoolMissing { .. }) => Warning::PoolOpen {
+        Some(Warning::PoolMissing { .. }) => Warning::PoolShared {
+            object: owned("workloadtype application"),
+            pool: owned("application"),
+            workload_types: vec![owned("batch")],
+        },
+        Some(Warning::PoolShared { .. }) => Warning::PoolOpen {
             object: owned("nodepool application"),
             workload_types: vec![owned("application")],
             taint: "node-type=application:NoSchedule".parse().unwrap(),
@@ -107,6 +112,7 @@ fn every_warning_is_one_short_line() {
         nodepool application: nothing is launched: spec.weight is negative
         nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
         workloadtype application: NodePool application does not exist yet; it is used as soon as it does
+        workloadtype application: WorkloadType batch names NodePool application, too: pods of both share its nodes
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
         nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
