@@ -2,7 +2,8 @@
 //!
 //! The type's envelope says what its nodes can hold at most; a type of which that is not known for the current generations of everything
 //! that it follows from admits whatever the other rules do. Pods that a controller makes are admitted: they stay pending, and are explained.
-//! What is not certain, since nodes can have labels and resources that no pool gives them, is a warning.
+//! What is not certain, since nodes can have labels and resources that no pool gives them, is a warning, and so is what no node is launched
+//! for yet: one that is there may have room.
 
 use k8s_openapi::api::core::v1::{Pod as ApiPod, PodTemplateSpec};
 use serde_json::Value;
@@ -10,11 +11,12 @@ use serde_json::Value;
 use super::parse;
 use super::policies::TypePolicy;
 use super::reason::Reason;
-use super::review::{Kind, Review};
+use super::review::{Kind, Review, TemplateKind};
 use super::subject::Subject;
 use super::warning::Warning;
 use crate::api::labels;
 use crate::model::envelope::EnvelopeVector;
+use crate::model::pod::UnsupportedConstraint;
 use crate::model::requirements::Undefined;
 use crate::model::{Pod, label, reason as model};
 
@@ -22,7 +24,16 @@ use crate::model::{Pod, label, reason as model};
 pub(super) struct Asked<'s> {
     subject: &'s Subject<'s>,
     workload_type: &'s TypePolicy,
+    new: Wish,
+    /// What was judged before and can be read.
+    baseline: Option<Wish>,
+}
+
+/// What one version of an object asks for.
+struct Wish {
     pod: Pod,
+    /// The volumes that a StatefulSet claims for each of its pods.
+    claims: Vec<UnsupportedConstraint>,
 }
 
 impl<'s> Asked<'s> {
@@ -32,19 +43,21 @@ impl<'s> Asked<'s> {
         if !subject.role.is_template() && subject.new.metadata.controller().is_some() {
             return None;
         }
-        let pod = read(review, parse::raw_object(review).ok()?.get())?;
-        let is_new = subject.baseline.is_none() || {
-            let stored = parse::raw_old_object(review).ok().flatten();
-            stored
-                .and_then(|stored| read(review, stored.get()))
-                .is_none_or(|stored| !asks_alike(&pod, &stored))
-        };
-        is_new.then_some(Self { subject, workload_type, pod })
+        let new = Wish::read(review, parse::raw_object(review).ok()?.get())?;
+        let stored = parse::raw_old_object(review).ok().flatten().filter(|_| subject.baseline.is_some());
+        let baseline = stored.and_then(|stored| Wish::read(review, stored.get()));
+        Some(Self { subject, workload_type, new, baseline })
+    }
+
+    /// Whether it asks for other nodes than before.
+    fn asks_anew(&self) -> bool {
+        self.baseline.as_ref().is_none_or(|before| !asks_alike(&self.new.pod, &before.pod))
     }
 
     /// Why it can never run.
     pub(super) fn refusal(&self) -> Option<Reason> {
-        let why = self.workload_type.envelope.as_ref()?.refusal(&self.pod)?;
+        let envelope = self.workload_type.envelope.as_ref().filter(|_| self.asks_anew())?;
+        let why = envelope.refusal(&self.new.pod)?;
         Some(Reason::NeverSchedulable {
             path: self.subject.path.to_owned(),
             workload_type: self.workload_type.name.clone(),
@@ -54,6 +67,10 @@ impl<'s> Asked<'s> {
 
     /// Why no node is launched for it, although one that is there might do: somebody may have labelled it, or given it a resource.
     pub(super) fn warnings(&self, object: &str) -> Vec<Warning> {
+        let mut warnings = self.unsupported(object);
+        if !self.asks_anew() {
+            return warnings;
+        }
         let why = self.conflict();
         let why = why.map(|why| Warning::NothingLaunchedFor { object: object.to_owned(), why });
         let unknown = self.unknown_resources().map(|resource| Warning::UnknownResource {
@@ -61,7 +78,34 @@ impl<'s> Asked<'s> {
             workload_type: self.workload_type.name.clone(),
             resource: resource.to_owned(),
         });
-        why.into_iter().chain(unknown).collect()
+        warnings.extend(why.into_iter().chain(unknown));
+        warnings
+    }
+
+    /// The first new constraint of each kind that the provisioner does not solve, which so keeps the pods from getting a node.
+    fn unsupported(&self, object: &str) -> Vec<Warning> {
+        let before = |constraint: &UnsupportedConstraint| {
+            self.baseline.as_ref().is_some_and(|before| before.constraints().any(|known| known == constraint))
+        };
+        let mut told: Vec<&UnsupportedConstraint> = Vec::new();
+        for constraint in self.new.constraints().filter(|constraint| !before(constraint)) {
+            if !told.iter().any(|known| known.field() == constraint.field()) {
+                told.push(constraint);
+            }
+        }
+        let path = |constraint: &UnsupportedConstraint| {
+            if self.new.claims.contains(constraint) {
+                "spec.volumeClaimTemplates".to_owned()
+            } else {
+                self.subject.field(constraint.field())
+            }
+        };
+        let warning = |constraint: &UnsupportedConstraint| Warning::NotSupportedYet {
+            object: object.to_owned(),
+            path: path(constraint),
+            constraint: constraint.clone(),
+        };
+        told.into_iter().map(warning).collect()
     }
 
     /// The first thing that the first pool cannot give the node that the pod asks for first, if no pool can give any.
@@ -70,7 +114,7 @@ impl<'s> Asked<'s> {
         let pools = spec.pools.iter().map(|pool| self.subject.policies.node_labels(pool));
         // A pool that is not known, or cannot be read, might do.
         let pools = pools.collect::<Option<Vec<_>>>()?;
-        let wanted = || self.pod.alternatives.iter().map(|alternative| &alternative.requirements);
+        let wanted = || self.new.pod.alternatives.iter().map(|alternative| &alternative.requirements);
         // The name of a node that is there.
         if wanted().any(|wanted| wanted.get(label::HOSTNAME).is_some()) {
             return None;
@@ -92,7 +136,7 @@ impl<'s> Asked<'s> {
             let has = |vector: &&EnvelopeVector| vector.allocatable.get(name).is_some();
             name.contains('/') && !vectors.is_empty() && !vectors.iter().any(has)
         };
-        self.pod.requests.iter().map(|(name, _)| name).filter(is_unknown)
+        self.new.pod.requests.iter().map(|(name, _)| name).filter(is_unknown)
     }
 }
 
@@ -102,16 +146,30 @@ fn asks_alike(new: &Pod, stored: &Pod) -> bool {
         && new.unusable_terms == stored.unusable_terms
 }
 
-/// The pod, with everything that it asks for. What cannot be read is not judged here: the API server does that, and it knows more fields.
-fn read(review: &Review<'_>, object: &str) -> Option<Pod> {
-    let Kind::Template(kind) = review.kind else {
-        let pod: ApiPod = serde_json::from_str(object).ok()?;
-        return Pod::from_api(&pod).ok();
-    };
-    let mut object: Value = serde_json::from_str(object).ok()?;
-    let place = kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
-    let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
-    Pod::from_template(&review.namespace, &template).ok()
+impl Wish {
+    /// What cannot be read is not judged here: the API server does that, and it knows more fields.
+    fn read(review: &Review<'_>, object: &str) -> Option<Self> {
+        let Kind::Template(kind) = review.kind else {
+            let pod: ApiPod = serde_json::from_str(object).ok()?;
+            return Some(Self { pod: Pod::from_api(&pod).ok()?, claims: Vec::new() });
+        };
+        let mut object: Value = serde_json::from_str(object).ok()?;
+        let claims = if kind == TemplateKind::StatefulSet { claims(&object) } else { Vec::new() };
+        let place =
+            kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
+        let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
+        Some(Self { pod: Pod::from_template(&review.namespace, &template).ok()?, claims })
+    }
+
+    fn constraints(&self) -> impl Iterator<Item = &UnsupportedConstraint> {
+        self.claims.iter().chain(&self.pod.unsupported)
+    }
+}
+
+fn claims(stateful_set: &Value) -> Vec<UnsupportedConstraint> {
+    let templates = stateful_set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let names = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
+    names.map(|name| UnsupportedConstraint::PersistentVolume { volume: name.to_owned() }).collect()
 }
 
 #[cfg(test)]

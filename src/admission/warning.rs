@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::model::pod::UnsupportedConstraint;
 use crate::model::reason::Reason;
 use crate::model::taints::Taint;
 use crate::model::text::Excerpt;
@@ -132,6 +133,15 @@ pub enum Warning {
         /// Why.
         why: Reason,
     },
+    /// No node is launched for what a person wrote, since it has a constraint that is not solved yet.
+    NotSupportedYet {
+        /// The object.
+        object: String,
+        /// Where the constraint stands.
+        path: String,
+        /// The constraint.
+        constraint: UnsupportedConstraint,
+    },
     /// A resource is requested that no node of the type is known to have.
     UnknownResource {
         /// The object.
@@ -161,6 +171,7 @@ pub enum Warning {
 
 /// One line: the object, what is wrong, and what follows.
 impl fmt::Display for Warning {
+    #[expect(clippy::too_many_lines, reason = "one arm for each warning, and there are many")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DaemonSetStaysAway { object, workload_type, tolerations } => {
@@ -252,6 +263,16 @@ impl fmt::Display for Warning {
                 why.problem(),
                 why.advice()
             ),
+            Self::NotSupportedYet { object, path, constraint } => {
+                let why = Reason::from(constraint.clone());
+                write!(
+                    f,
+                    "{}: no node is launched for it: {path}: {}; {}",
+                    Excerpt(object),
+                    why.problem(),
+                    why.advice()
+                )
+            }
             Self::UnknownResource { object, workload_type, resource } => write!(
                 f,
                 "{}: it requests {}, which no node of workload type {} is known to have: it may never run",

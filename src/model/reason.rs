@@ -371,9 +371,7 @@ impl Reason {
             }
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
-            Self::NotSupportedYet { .. } => {
-                f.write_str("remove it, or make it a preference if it can be one")
-            }
+            Self::NotSupportedYet { constraint } => f.write_str(constraint.advice()),
             Self::MalformedPod(_) => f.write_str("correct the pod"),
             Self::NotProvisionable(why) => f.write_str(match why {
                 NotProvisionable::Bound | NotProvisionable::Finished | NotProvisionable::Terminating => {

@@ -256,3 +256,100 @@ fn a_resource_that_no_node_is_known_to_have_is_a_warning() {
     let unknown = world(&[("NodePool", 2)]).send(&Call::deployment("shop", requesting("nvidia.com/gpu"))).1;
     assert_eq!(show(&unknown), "admitted", "nothing is known of the nodes");
 }
+
+/// A pod with every constraint that is not solved yet, some of them twice.
+fn constrained() -> Value {
+    let near =
+        |key: &str| json!({ "topologyKey": key, "labelSelector": { "matchLabels": { "app": "web" } } });
+    let required = |terms: Value| json!({ "requiredDuringSchedulingIgnoredDuringExecution": terms });
+    let spread =
+        |key: &str, when: &str| json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": when });
+    json!({
+        "containers": [],
+        "affinity": {
+            "podAffinity": required(json!([near("topology.kubernetes.io/zone")])),
+            "podAntiAffinity": required(json!([near("kubernetes.io/hostname"), near("topology.kubernetes.io/zone")])),
+        },
+        "topologySpreadConstraints": [
+            spread("kubernetes.io/hostname", "ScheduleAnyway"),
+            spread("topology.kubernetes.io/zone", "DoNotSchedule"),
+        ],
+        "volumes": [
+            { "name": "scratch", "emptyDir": {} },
+            { "name": "data", "persistentVolumeClaim": { "claimName": "data" } },
+            { "name": "more", "persistentVolumeClaim": { "claimName": "more" } },
+        ],
+        "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }],
+    })
+}
+
+#[test]
+fn what_is_not_supported_yet_is_a_warning_once_for_each_kind() {
+    check(
+        &Call::deployment("shop", constrained()),
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution: not supported yet: required pod affinity over topology.kubernetes.io/zone; remove it, or make it preferredDuringSchedulingIgnoredDuringExecution
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: not supported yet: required pod anti-affinity over kubernetes.io/hostname; remove it, or make it preferredDuringSchedulingIgnoredDuringExecution
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or set whenUnsatisfiable to ScheduleAnyway
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.volumes: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.resourceClaims: not supported yet: resource claim gpu; request the device as a resource, such as nvidia.com/gpu, if its nodes offer it as one"#]],
+    );
+    let lone = json!({ "containers": [], "volumes": constrained()["volumes"] });
+    check(
+        &Call::pod("shop", lone.clone()),
+        &expect![[r#"
+        admitted
+        Warning: pod shop/web: no node is launched for it: spec.volumes: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+    let told = |call: &Call| {
+        let warnings = world(&[]).send(call).1.warnings;
+        warnings.into_iter().filter(|line| line.contains("not supported yet")).collect::<Vec<_>>()
+    };
+    let owned = Call::pod("shop", lone.clone());
+    let owned = owned.with("/metadata/ownerReferences", json!([owner("apps/v1", "ReplicaSet", "web")]));
+    let preferred = json!({ "containers": [], "affinity": { "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{ "weight": 1, "podAffinityTerm": {} }] } } });
+    let untold = [
+        owned,
+        Call::pod("plain", lone.clone()),
+        Call::deployment("plain", lone.clone()),
+        Call::deployment("kube-system", lone.clone()),
+        Call::template("apps/DaemonSet", "shop", lone),
+        Call::deployment("shop", preferred),
+    ];
+    for call in untold {
+        assert_eq!(told(&call), Vec::<String>::new(), "{call:?}");
+    }
+}
+
+#[test]
+fn the_volumes_that_a_stateful_set_claims_are_told_where_it_claims_them() {
+    let claims = json!([{ "metadata": { "name": "data" } }, { "metadata": { "name": "log" } }]);
+    let set = Call::template("apps/StatefulSet", "shop", json!({ "containers": [] }));
+    check(
+        &set.clone().with("/spec/volumeClaimTemplates", claims.clone()),
+        &expect![[r#"
+        admitted
+        Warning: statefulset shop/web: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+    let kept = set.with("/spec/volumeClaimTemplates", claims).update("/spec/replicas", json!(2));
+    check(&kept, &expect!["admitted"]);
+}
+
+#[test]
+fn only_what_an_update_adds_is_told_to_be_unsupported() {
+    let stored = Call::deployment("shop", constrained());
+    check(&stored.clone().update("/spec/replicas", json!(2)), &expect!["admitted"]);
+    check(
+        &stored.clone().update("/spec/template/spec/nodeSelector", json!({ "kubernetes.io/arch": "amd64" })),
+        &expect!["admitted"],
+    );
+    let added = json!({ "name": "third", "persistentVolumeClaim": { "claimName": "third" } });
+    check(
+        &stored.update("/spec/template/spec/volumes/3", added),
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.volumes: not supported yet: persistent volume third; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+}

@@ -72,7 +72,12 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
                 existing: Requirement::one_of("karpenter.sh/capacity-type", ["on-demand"]),
             },
         },
-        Some(Warning::NothingLaunchedFor { .. }) => Warning::UnknownResource {
+        Some(Warning::NothingLaunchedFor { .. }) => Warning::NotSupportedYet {
+            object: owned("statefulset shop/database"),
+            path: owned("spec.volumeClaimTemplates"),
+            constraint: UnsupportedConstraint::PersistentVolume { volume: owned("data") },
+        },
+        Some(Warning::NotSupportedYet { .. }) => Warning::UnknownResource {
             object: owned("deployment shop/web"),
             workload_type: owned("application"),
             resource: owned("nvidia.com/gpu"),
@@ -117,6 +122,7 @@ fn every_warning_is_one_short_line() {
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
         nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
+        statefulset shop/database: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run
         nodepool application: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu
         namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated

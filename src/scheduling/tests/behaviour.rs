@@ -656,11 +656,11 @@ fn required_constraints_that_are_not_solved_yet_keep_a_pod_out_even_where_there_
     check_general(
         "node n cpu=4 memory=8Gi pods=10\npod a cpu=1; spread\npod b cpu=1",
         &expect![[r#"
-        node n: 1 pod
-        no node for pod default/a
-          spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or make it a preference if it can be one
-        price $0.00/h
-    "#]],
+            node n: 1 pod
+            no node for pod default/a
+              spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or set whenUnsatisfiable to ScheduleAnyway
+            price $0.00/h
+        "#]],
     );
 }
 
