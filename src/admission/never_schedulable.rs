@@ -8,6 +8,7 @@
 use k8s_openapi::api::core::v1::{Pod as ApiPod, PodTemplateSpec};
 use serde_json::Value;
 
+use super::instance_types::{self, KnownTypes};
 use super::parse;
 use super::policies::TypePolicy;
 use super::reason::Reason;
@@ -18,7 +19,7 @@ use crate::api::labels;
 use crate::model::envelope::EnvelopeVector;
 use crate::model::pod::UnsupportedConstraint;
 use crate::model::requirements::Undefined;
-use crate::model::{Pod, label, reason as model};
+use crate::model::{Pod, Requirements, label, reason as model};
 
 /// What a person newly asks of the nodes of a type.
 pub(super) struct Asked<'s> {
@@ -57,7 +58,8 @@ impl<'s> Asked<'s> {
     /// Why it can never run.
     pub(super) fn refusal(&self) -> Option<Reason> {
         let envelope = self.workload_type.envelope.as_ref().filter(|_| self.asks_anew())?;
-        let why = envelope.refusal(&self.new.pod)?;
+        let by_name = || self.known_types().refusal(envelope, &self.new.pod);
+        let why = envelope.refusal(&self.new.pod).or_else(by_name)?;
         Some(Reason::NeverSchedulable {
             path: self.subject.path.to_owned(),
             workload_type: self.workload_type.name.clone(),
@@ -71,15 +73,40 @@ impl<'s> Asked<'s> {
         if !self.asks_anew() {
             return warnings;
         }
-        let why = self.conflict();
+        let types = self.unknown_types(object);
+        let why = self.conflict().filter(|_| types.is_empty());
         let why = why.map(|why| Warning::NothingLaunchedFor { object: object.to_owned(), why });
         let unknown = self.unknown_resources().map(|resource| Warning::UnknownResource {
             object: object.to_owned(),
             workload_type: self.workload_type.name.clone(),
             resource: resource.to_owned(),
         });
-        warnings.extend(why.into_iter().chain(unknown));
+        warnings.extend(types.into_iter().chain(why).chain(unknown));
         warnings
+    }
+
+    fn known_types(&self) -> KnownTypes<'s> {
+        KnownTypes(&self.subject.policies.settings().instance_types)
+    }
+
+    /// Instance types that the pods name, and that are not known.
+    fn unknown_types(&self, object: &str) -> Vec<Warning> {
+        let pod = &self.new.pod;
+        let path = |name: &str| {
+            let is_selected = pod
+                .node_selector
+                .iter()
+                .any(|(key, value)| label::normalized(key) == label::INSTANCE_TYPE && value == name);
+            self.subject.field(if is_selected { "spec.nodeSelector" } else { "spec.affinity.nodeAffinity" })
+        };
+        let unknown = self.known_types().unknown(pod).into_iter();
+        let warning = |(value, nearest): (String, Option<&str>)| Warning::UnknownInstanceType {
+            object: object.to_owned(),
+            path: path(&value),
+            nearest: nearest.map(str::to_owned),
+            value,
+        };
+        unknown.map(warning).collect()
     }
 
     /// The first new constraint of each kind that the provisioner does not solve, which so keeps the pods from getting a node.
@@ -121,11 +148,18 @@ impl<'s> Asked<'s> {
         }
         let well_known = labels::well_known().collect();
         let known = Undefined::Allowed(&well_known);
-        if pools.iter().any(|pool| wanted().any(|wanted| pool.is_compatible(wanted, known))) {
+        let types = self.known_types();
+        let may_run = |pool: &Requirements, wanted: &Requirements| {
+            pool.is_compatible(wanted, known) && types.may_be_of(pool, wanted)
+        };
+        if pools.iter().any(|pool| wanted().any(|wanted| may_run(pool, wanted))) {
             return None;
         }
-        let obstacles = pools.first()?.compatible(wanted().next()?, known).err()?;
-        obstacles.iter().next().map(model::Reason::from)
+        let (pool, wanted) = (pools.first()?, wanted().next()?);
+        match pool.compatible(wanted, known) {
+            Err(obstacles) => obstacles.iter().next().map(model::Reason::from),
+            Ok(()) => instance_types::obstacle(pool, wanted),
+        }
     }
 
     /// Extended resources that no node of the type is known to have. Others are there on every node, or no business of nodes.

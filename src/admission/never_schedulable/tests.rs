@@ -1,11 +1,17 @@
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::admission::policies::Inventory;
+use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::admission::testing::{Call, World, inventory, node_pool, owner, show, workload_type};
 
 /// The namespace `shop` of a type that can hold 3920m and 6484Mi in zones a and b; its objects are in these generations.
 fn world(generations: &[(&str, i64)]) -> World {
+    World::of(covered(generations))
+}
+
+fn covered(generations: &[(&str, i64)]) -> Inventory {
     let generation = |kind: &str| generations.iter().find(|(of, _)| *of == kind).map_or(1, |(_, is)| *is);
     let mut pool = node_pool("application", "node-type=application:NoSchedule");
     pool.metadata.generation = Some(generation("NodePool"));
@@ -32,7 +38,7 @@ fn world(generations: &[(&str, i64)]) -> World {
             .unwrap(),
         );
     }
-    World::of(inventory)
+    inventory
 }
 
 fn requesting(memory: &str) -> Value {
@@ -352,4 +358,97 @@ fn only_what_an_update_adds_is_told_to_be_unsupported() {
         admitted
         Warning: deployment shop/web: no node is launched for it: spec.template.spec.volumes: not supported yet: persistent volume third; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
     );
+}
+
+/// The same, where these instance types are known, and the pool has these requirements.
+fn world_with_types(requirements: Value) -> World {
+    let known = ["c7g.large", "c7g.xlarge", "c7i.large", "c7i.xlarge", "m5.large", "t4g.micro"];
+    let mut world = World {
+        policies: Policies::new(Settings {
+            instance_types: Arc::new(known.map(str::to_owned).into()),
+            ..Settings::default()
+        }),
+        ..world(&[])
+    };
+    let mut inventory = covered(&[]);
+    let mut pool = node_pool("application", "node-type=application:NoSchedule");
+    pool.metadata.generation = Some(1);
+    pool.spec.template.spec.requirements = serde_json::from_value(requirements).unwrap();
+    inventory.add_node_pool(&pool);
+    world.policies = world.policies.next(inventory, world.now);
+    world
+}
+
+fn of_types(types: &[&str]) -> Value {
+    let expression = json!({ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": types });
+    let terms = json!([{ "matchExpressions": [expression] }]);
+    json!({ "containers": [], "affinity": { "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } } })
+}
+
+#[test]
+fn an_instance_type_of_an_architecture_that_no_node_has_is_refused() {
+    // What the envelope's nodes are of decides, live ones included: not what the pool says.
+    let world = world_with_types(json!([]));
+    let told = |types: &[&str]| show(&world.send(&Call::deployment("shop", of_types(types))).1);
+    expect!["NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: node.kubernetes.io/instance-type In [c7g.large, t4g.micro] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&told(&["c7g.large", "t4g.micro"]));
+    let selected =
+        json!({ "containers": [], "nodeSelector": { "beta.kubernetes.io/instance-type": "c7g.large" } });
+    expect!["NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.nodeSelector or spec.affinity.nodeAffinity: node.kubernetes.io/instance-type In [c7g.large] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&show(&world.send(&Call::pod("shop", selected)).1));
+    for types in [&["c7g.large", "c7i.large"][..], &["c7g.large", "m5.large"], &["c7i.xlarge"]] {
+        assert_eq!(told(types), "admitted", "{types:?}");
+    }
+    // Every term counts, and what is written there is what is said.
+    let mut either = of_types(&["c7g.large"]);
+    let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let by_architecture = json!({ "matchExpressions": [{ "key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"] }] });
+    either.pointer_mut(terms).unwrap().as_array_mut().unwrap().insert(0, by_architecture);
+    expect!["NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: kubernetes.io/arch In [arm64] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&show(&world.send(&Call::deployment("shop", either)).1));
+    // One that is not known may be of any architecture.
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: spec.template.spec.affinity.nodeAffinity: instance type c9g.large is not known (did you mean c7g.large?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&told(&["c7g.large", "c9g.large"]));
+}
+
+#[test]
+fn an_instance_type_that_no_pool_launches_is_a_warning() {
+    let world = world_with_types(json!([
+        { "key": "karpenter.k8s.aws/instance-family", "operator": "In", "values": ["c7i"] },
+    ]));
+    let told = |types: &[&str]| show(&world.send(&Call::deployment("shop", of_types(types))).1);
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [m5.large] is asked for, but the nodes have karpenter.k8s.aws/instance-family In [c7i]; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&told(&["m5.large"]));
+    for types in [&["m5.large", "c7i.large"][..], &["c7i.xlarge"]] {
+        assert_eq!(told(types), "admitted", "{types:?}");
+    }
+    let newer = world_with_types(json!([
+        { "key": "karpenter.k8s.aws/instance-generation", "operator": "Gt", "values": ["6"] },
+    ]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [m5.large] is asked for, but the nodes have karpenter.k8s.aws/instance-generation Exists >=7; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&show(&newer.send(&Call::deployment("shop", of_types(&["m5.large"]))).1));
+    let armed =
+        world_with_types(json!([{ "key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"] }]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [c7i.large] is asked for, but the nodes have kubernetes.io/arch In [arm64]; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&show(&armed.send(&Call::deployment("shop", of_types(&["c7i.large"]))).1));
+}
+
+#[test]
+fn an_instance_type_that_is_not_known_is_a_warning_with_the_nearest_name() {
+    let world = world_with_types(json!([
+        { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] },
+    ]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: spec.template.spec.affinity.nodeAffinity: instance type c7i.largee is not known (did you mean c7i.large?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.send(&Call::deployment("shop", of_types(&["c7i.largee"]))).1));
+    let selected =
+        json!({ "containers": [], "nodeSelector": { "node.kubernetes.io/instance-type": "quantum.9" } });
+    expect![[r#"
+        admitted
+        Warning: pod shop/web: spec.nodeSelector: instance type quantum.9 is not known; nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.send(&Call::pod("shop", selected)).1));
+    // Where no list is known, none is missing from it.
+    let call = Call::deployment("shop", of_types(&["c7i.largee"]));
+    check(&call, &expect!["admitted"]);
 }
