@@ -19,6 +19,7 @@ use crate::api::labels;
 use crate::model::envelope::EnvelopeVector;
 use crate::model::pod::UnsupportedConstraint;
 use crate::model::requirements::Undefined;
+use crate::model::resources::HUGE_PAGES_PREFIX;
 use crate::model::{Pod, Requirements, label, reason as model};
 
 /// What a person newly asks of the nodes of a type.
@@ -162,13 +163,14 @@ impl<'s> Asked<'s> {
         }
     }
 
-    /// Extended resources that no node of the type is known to have. Others are there on every node, or no business of nodes.
+    /// Extended resources and huge pages that no node of the type is known to have. Others are there on every node, or no business of nodes.
     fn unknown_resources(&self) -> impl Iterator<Item = &str> {
         let vectors = self.workload_type.envelope.iter().flat_map(|envelope| &envelope.vectors);
         let vectors: Vec<_> = vectors.collect();
         let is_unknown = move |name: &&str| {
             let has = |vector: &&EnvelopeVector| vector.allocatable.get(name).is_some();
-            name.contains('/') && !vectors.is_empty() && !vectors.iter().any(has)
+            let may_be_unknown = name.contains('/') || name.starts_with(HUGE_PAGES_PREFIX);
+            may_be_unknown && !vectors.is_empty() && !vectors.iter().any(has)
         };
         self.new.pod.requests.iter().map(|(name, _)| name).filter(is_unknown)
     }

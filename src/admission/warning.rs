@@ -5,7 +5,8 @@
 use std::fmt;
 
 use crate::model::pod::UnsupportedConstraint;
-use crate::model::reason::Reason;
+use crate::model::reason::{ADVICE_ON_HUGE_PAGES, Reason};
+use crate::model::resources::HUGE_PAGES_PREFIX;
 use crate::model::taints::Taint;
 use crate::model::text::Excerpt;
 use crate::model::workload_type::Finding;
@@ -273,13 +274,19 @@ impl fmt::Display for Warning {
                     why.advice()
                 )
             }
-            Self::UnknownResource { object, workload_type, resource } => write!(
-                f,
-                "{}: it requests {}, which no node of workload type {} is known to have: it may never run",
-                Excerpt(object),
-                Excerpt(resource),
-                Excerpt(workload_type)
-            ),
+            Self::UnknownResource { object, workload_type, resource } => {
+                write!(
+                    f,
+                    "{}: it requests {}, which no node of workload type {} is known to have: it may never run",
+                    Excerpt(object),
+                    Excerpt(resource),
+                    Excerpt(workload_type)
+                )?;
+                if resource.starts_with(HUGE_PAGES_PREFIX) {
+                    write!(f, "; {ADVICE_ON_HUGE_PAGES}")?;
+                }
+                Ok(())
+            }
             Self::UnknownLimit { object, resource } => write!(
                 f,
                 "{}: spec.limits[{}] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu",

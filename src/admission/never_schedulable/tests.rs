@@ -259,6 +259,15 @@ fn a_resource_that_no_node_is_known_to_have_is_a_warning() {
         admitted
         Warning: deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run"#]],
     );
+    check(
+        &Call::deployment("shop", requesting("hugepages-2Mi")),
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: it requests hugepages-2Mi, which no node of workload type application is known to have: it may never run; do not request huge pages: they need kernel settings in user data, which is not supported yet"#]],
+    );
+    for everywhere in ["cpu", "memory", "ephemeral-storage"] {
+        check(&Call::deployment("shop", requesting(everywhere)), &expect!["admitted"]);
+    }
     let unknown = world(&[("NodePool", 2)]).send(&Call::deployment("shop", requesting("nvidia.com/gpu"))).1;
     assert_eq!(show(&unknown), "admitted", "nothing is known of the nodes");
 }

@@ -225,6 +225,12 @@ fn what_no_machine_has_is_not_had_by_larger_ones() {
         ],
     );
     check(
+        of(vec![short("cpu", 1), short("hugepages-2Mi", 0)]),
+        &expect![
+            "spec.containers[*].resources.requests: 2 cpu, 2 hugepages-2Mi requested, and m5.large, which comes closest, leaves 1 cpu, 0 hugepages-2Mi; do not request huge pages: they need kernel settings in user data, which is not supported yet"
+        ],
+    );
+    check(
         Reason::NoInstanceType { requirements: Requirements::new() },
         &expect![
             "spec.template.spec.requirements: there is no instance type; ask for a combination that exists, or let the NodePool allow more"
