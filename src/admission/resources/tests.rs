@@ -38,11 +38,11 @@ fn a_type_that_cannot_is_refused_with_every_reason() {
     check(
         &of_type("application", spec),
         &expect![[r#"
-        InvalidField: workloadtype application: spec.pools[1].name: names the same pool again; remove it
-        NotSupportedYet: workloadtype application: spec.agents is not supported yet: agents of a type; remove it
-        NotSupportedYet: workloadtype application: spec.enforcement is not supported yet: enforcement other than Enforce; remove it
-        NotSupportedYet: workloadtype application: spec.pools[0].tenancy is not supported yet: nodes of one team or namespace; remove it
-        NotSupportedYet: workloadtype application: spec.tolerations is not supported yet: tolerations of your own: they are derived from the taints of the pools; remove it"#]],
+            InvalidField: workloadtype application: spec.pools[1].name: names the same pool again; remove it
+            NotSupportedYet: workloadtype application: spec.agents is not supported yet (agents of a type); leave spec.agents out
+            NotSupportedYet: workloadtype application: spec.enforcement is not supported yet (enforcement other than Enforce); leave spec.enforcement out
+            NotSupportedYet: workloadtype application: spec.pools[0].tenancy is not supported yet (nodes of one team or namespace); leave spec.pools[0].tenancy out
+            NotSupportedYet: workloadtype application: spec.tolerations is not supported yet (tolerations of your own: they are derived from the taints of the pools); leave spec.tolerations out"#]],
     );
 }
 
@@ -178,7 +178,7 @@ fn an_object_is_not_wedged_by_what_was_wrong_before() {
         &old.update("/spec/pools", json!([{ "name": "application" }, { "name": "monitoring" }])),
         &expect![[r#"
             admitted
-            Warning: workloadtype application: nothing is launched: spec.enforcement is not supported yet: enforcement other than Enforce
+            Warning: workloadtype application: nothing is launched: spec.enforcement is not supported yet (enforcement other than Enforce)
             Warning: workloadtype application: WorkloadType monitoring names NodePool monitoring, too: pods of both share its nodes"#]],
     );
 }
