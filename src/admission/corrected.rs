@@ -20,6 +20,7 @@ pub(super) fn fragment(subject: &Subject<'_>, kind: TemplateKind, reasons: &[Rea
     for reason in reasons {
         match reason {
             Reason::ForeignToleration { .. }
+            | Reason::WildcardToleration { .. }
             | Reason::UnknownTolerationOperator { .. }
             | Reason::UnregisteredToleration { .. } => {
                 let kept = spec.tolerations().iter().filter(|kept| !tolerations::is_refused(subject, kept));

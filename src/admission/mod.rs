@@ -14,13 +14,14 @@
 //! | V5: labels of namespaces | `namespace_guard` |
 //! | V6: WorkloadType, NodePool, EC2NodeClass | `resources` |
 //! | V7: templates | `templates`, with the YAML to write instead in `corrected` |
-//! | V8: what no node of the type can ever run | `never_schedulable`, by the envelope in `policies` |
+//! | V8: what no node of the type can ever run | `never_schedulable`, by the envelope in `policies`, and `instance_types` |
 //! | V13: a pod's own type, closed namespaces | `type_label` |
 
 mod corrected;
 mod daemon;
 pub mod decide;
 mod injection;
+mod instance_types;
 mod json;
 pub mod missing;
 mod namespace_guard;

@@ -2,27 +2,40 @@
 //!
 //! The type's envelope says what its nodes can hold at most; a type of which that is not known for the current generations of everything
 //! that it follows from admits whatever the other rules do. Pods that a controller makes are admitted: they stay pending, and are explained.
-//! What is not certain, since nodes can have labels and resources that no pool gives them, is a warning.
+//! What is not certain, since nodes can have labels and resources that no pool gives them, is a warning, and so is what no node is launched
+//! for yet: one that is there may have room.
 
 use k8s_openapi::api::core::v1::{Pod as ApiPod, PodTemplateSpec};
 use serde_json::Value;
 
+use super::instance_types::{self, KnownTypes};
 use super::parse;
 use super::policies::TypePolicy;
 use super::reason::Reason;
-use super::review::{Kind, Review};
+use super::review::{Kind, Review, TemplateKind};
 use super::subject::Subject;
 use super::warning::Warning;
 use crate::api::labels;
 use crate::model::envelope::EnvelopeVector;
+use crate::model::pod::UnsupportedConstraint;
 use crate::model::requirements::Undefined;
-use crate::model::{Pod, label, reason as model};
+use crate::model::resources::HUGE_PAGES_PREFIX;
+use crate::model::{Pod, Requirements, label, reason as model};
 
 /// What a person newly asks of the nodes of a type.
 pub(super) struct Asked<'s> {
     subject: &'s Subject<'s>,
     workload_type: &'s TypePolicy,
+    new: Wish,
+    /// What was judged before and can be read.
+    baseline: Option<Wish>,
+}
+
+/// What one version of an object asks for.
+struct Wish {
     pod: Pod,
+    /// The volumes that a StatefulSet claims for each of its pods.
+    claims: Vec<UnsupportedConstraint>,
 }
 
 impl<'s> Asked<'s> {
@@ -32,19 +45,22 @@ impl<'s> Asked<'s> {
         if !subject.role.is_template() && subject.new.metadata.controller().is_some() {
             return None;
         }
-        let pod = read(review, parse::raw_object(review).ok()?.get())?;
-        let is_new = subject.baseline.is_none() || {
-            let stored = parse::raw_old_object(review).ok().flatten();
-            stored
-                .and_then(|stored| read(review, stored.get()))
-                .is_none_or(|stored| !asks_alike(&pod, &stored))
-        };
-        is_new.then_some(Self { subject, workload_type, pod })
+        let new = Wish::read(review, parse::raw_object(review).ok()?.get())?;
+        let stored = parse::raw_old_object(review).ok().flatten().filter(|_| subject.baseline.is_some());
+        let baseline = stored.and_then(|stored| Wish::read(review, stored.get()));
+        Some(Self { subject, workload_type, new, baseline })
+    }
+
+    /// Whether it asks for other nodes than before.
+    fn asks_anew(&self) -> bool {
+        self.baseline.as_ref().is_none_or(|before| !asks_alike(&self.new.pod, &before.pod))
     }
 
     /// Why it can never run.
     pub(super) fn refusal(&self) -> Option<Reason> {
-        let why = self.workload_type.envelope.as_ref()?.refusal(&self.pod)?;
+        let envelope = self.workload_type.envelope.as_ref().filter(|_| self.asks_anew())?;
+        let by_name = || self.known_types().refusal(envelope, &self.new.pod);
+        let why = envelope.refusal(&self.new.pod).or_else(by_name)?;
         Some(Reason::NeverSchedulable {
             path: self.subject.path.to_owned(),
             workload_type: self.workload_type.name.clone(),
@@ -54,14 +70,70 @@ impl<'s> Asked<'s> {
 
     /// Why no node is launched for it, although one that is there might do: somebody may have labelled it, or given it a resource.
     pub(super) fn warnings(&self, object: &str) -> Vec<Warning> {
-        let why = self.conflict();
+        let mut warnings = self.unsupported(object);
+        if !self.asks_anew() {
+            return warnings;
+        }
+        let types = self.unknown_types(object);
+        let why = self.conflict().filter(|_| types.is_empty());
         let why = why.map(|why| Warning::NothingLaunchedFor { object: object.to_owned(), why });
         let unknown = self.unknown_resources().map(|resource| Warning::UnknownResource {
             object: object.to_owned(),
             workload_type: self.workload_type.name.clone(),
             resource: resource.to_owned(),
         });
-        why.into_iter().chain(unknown).collect()
+        warnings.extend(types.into_iter().chain(why).chain(unknown));
+        warnings
+    }
+
+    fn known_types(&self) -> KnownTypes<'s> {
+        KnownTypes(&self.subject.policies.settings().instance_types)
+    }
+
+    /// Instance types that the pods name, and that are not known.
+    fn unknown_types(&self, object: &str) -> Vec<Warning> {
+        let pod = &self.new.pod;
+        let path = |name: &str| {
+            let is_selected = pod
+                .node_selector
+                .iter()
+                .any(|(key, value)| label::normalized(key) == label::INSTANCE_TYPE && value == name);
+            self.subject.field(if is_selected { "spec.nodeSelector" } else { "spec.affinity.nodeAffinity" })
+        };
+        let unknown = self.known_types().unknown(pod).into_iter();
+        let warning = |(value, nearest): (String, Option<&str>)| Warning::UnknownInstanceType {
+            object: object.to_owned(),
+            path: path(&value),
+            nearest: nearest.map(str::to_owned),
+            value,
+        };
+        unknown.map(warning).collect()
+    }
+
+    /// The first new constraint of each kind that the provisioner does not solve, which so keeps the pods from getting a node.
+    fn unsupported(&self, object: &str) -> Vec<Warning> {
+        let before = |constraint: &UnsupportedConstraint| {
+            self.baseline.as_ref().is_some_and(|before| before.constraints().any(|known| known == constraint))
+        };
+        let mut told: Vec<&UnsupportedConstraint> = Vec::new();
+        for constraint in self.new.constraints().filter(|constraint| !before(constraint)) {
+            if !told.iter().any(|known| known.field() == constraint.field()) {
+                told.push(constraint);
+            }
+        }
+        let path = |constraint: &UnsupportedConstraint| {
+            if self.new.claims.contains(constraint) {
+                "spec.volumeClaimTemplates".to_owned()
+            } else {
+                self.subject.field(constraint.field())
+            }
+        };
+        let warning = |constraint: &UnsupportedConstraint| Warning::NotSupportedYet {
+            object: object.to_owned(),
+            path: path(constraint),
+            constraint: constraint.clone(),
+        };
+        told.into_iter().map(warning).collect()
     }
 
     /// The first thing that the first pool cannot give the node that the pod asks for first, if no pool can give any.
@@ -70,29 +142,37 @@ impl<'s> Asked<'s> {
         let pools = spec.pools.iter().map(|pool| self.subject.policies.node_labels(pool));
         // A pool that is not known, or cannot be read, might do.
         let pools = pools.collect::<Option<Vec<_>>>()?;
-        let wanted = || self.pod.alternatives.iter().map(|alternative| &alternative.requirements);
+        let wanted = || self.new.pod.alternatives.iter().map(|alternative| &alternative.requirements);
         // The name of a node that is there.
         if wanted().any(|wanted| wanted.get(label::HOSTNAME).is_some()) {
             return None;
         }
         let well_known = labels::well_known().collect();
         let known = Undefined::Allowed(&well_known);
-        if pools.iter().any(|pool| wanted().any(|wanted| pool.is_compatible(wanted, known))) {
+        let types = self.known_types();
+        let may_run = |pool: &Requirements, wanted: &Requirements| {
+            pool.is_compatible(wanted, known) && types.may_be_of(pool, wanted)
+        };
+        if pools.iter().any(|pool| wanted().any(|wanted| may_run(pool, wanted))) {
             return None;
         }
-        let obstacles = pools.first()?.compatible(wanted().next()?, known).err()?;
-        obstacles.iter().next().map(model::Reason::from)
+        let (pool, wanted) = (pools.first()?, wanted().next()?);
+        match pool.compatible(wanted, known) {
+            Err(obstacles) => obstacles.iter().next().map(model::Reason::from),
+            Ok(()) => instance_types::obstacle(pool, wanted),
+        }
     }
 
-    /// Extended resources that no node of the type is known to have. Others are there on every node, or no business of nodes.
+    /// Extended resources and huge pages that no node of the type is known to have. Others are there on every node, or no business of nodes.
     fn unknown_resources(&self) -> impl Iterator<Item = &str> {
         let vectors = self.workload_type.envelope.iter().flat_map(|envelope| &envelope.vectors);
         let vectors: Vec<_> = vectors.collect();
         let is_unknown = move |name: &&str| {
             let has = |vector: &&EnvelopeVector| vector.allocatable.get(name).is_some();
-            name.contains('/') && !vectors.is_empty() && !vectors.iter().any(has)
+            let may_be_unknown = name.contains('/') || name.starts_with(HUGE_PAGES_PREFIX);
+            may_be_unknown && !vectors.is_empty() && !vectors.iter().any(has)
         };
-        self.pod.requests.iter().map(|(name, _)| name).filter(is_unknown)
+        self.new.pod.requests.iter().map(|(name, _)| name).filter(is_unknown)
     }
 }
 
@@ -102,16 +182,30 @@ fn asks_alike(new: &Pod, stored: &Pod) -> bool {
         && new.unusable_terms == stored.unusable_terms
 }
 
-/// The pod, with everything that it asks for. What cannot be read is not judged here: the API server does that, and it knows more fields.
-fn read(review: &Review<'_>, object: &str) -> Option<Pod> {
-    let Kind::Template(kind) = review.kind else {
-        let pod: ApiPod = serde_json::from_str(object).ok()?;
-        return Pod::from_api(&pod).ok();
-    };
-    let mut object: Value = serde_json::from_str(object).ok()?;
-    let place = kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
-    let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
-    Pod::from_template(&review.namespace, &template).ok()
+impl Wish {
+    /// What cannot be read is not judged here: the API server does that, and it knows more fields.
+    fn read(review: &Review<'_>, object: &str) -> Option<Self> {
+        let Kind::Template(kind) = review.kind else {
+            let pod: ApiPod = serde_json::from_str(object).ok()?;
+            return Some(Self { pod: Pod::from_api(&pod).ok()?, claims: Vec::new() });
+        };
+        let mut object: Value = serde_json::from_str(object).ok()?;
+        let claims = if kind == TemplateKind::StatefulSet { claims(&object) } else { Vec::new() };
+        let place =
+            kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
+        let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
+        Some(Self { pod: Pod::from_template(&review.namespace, &template).ok()?, claims })
+    }
+
+    fn constraints(&self) -> impl Iterator<Item = &UnsupportedConstraint> {
+        self.claims.iter().chain(&self.pod.unsupported)
+    }
+}
+
+fn claims(stateful_set: &Value) -> Vec<UnsupportedConstraint> {
+    let templates = stateful_set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let names = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
+    names.map(|name| UnsupportedConstraint::PersistentVolume { volume: name.to_owned() }).collect()
 }
 
 #[cfg(test)]

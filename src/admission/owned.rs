@@ -70,6 +70,18 @@ impl OwnedTaints {
             }
         })
     }
+
+    /// The owners of every taint that a toleration without a key would match and that is foreign to the pod's type.
+    pub(super) fn foreign_owners(
+        &self,
+        toleration: &Toleration<'_>,
+        workload_type: Option<&str>,
+    ) -> BTreeSet<&str> {
+        let taints = self.0.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        let foreign = taints.filter(|owned| owned.is_foreign_to(workload_type));
+        let matched = foreign.filter(|owned| toleration.matches(&owned.taint) == Tolerance::Yes);
+        matched.flat_map(|owned| owned.owners.iter().map(String::as_str)).collect()
+    }
 }
 
 impl<'p> Reach<'p> {

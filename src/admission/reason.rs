@@ -65,6 +65,17 @@ pub enum Reason {
         /// The pod's own type.
         own_type: Option<String>,
     },
+    /// A toleration without a key would match the taints of other types.
+    WildcardToleration {
+        /// Path of the toleration.
+        path: String,
+        /// The toleration.
+        toleration: Toleration<'static>,
+        /// Who owns taints that it would match.
+        owners: Vec<String>,
+        /// The pod's own type.
+        own_type: Option<String>,
+    },
     /// A toleration on an owned key has an operator that may come to mean anything.
     UnknownTolerationOperator {
         /// Path of the toleration.
@@ -237,7 +248,7 @@ impl Reason {
             Self::NamespaceClosed { .. } => "NamespaceClosed",
             Self::TypeClosed { .. } => "TypeClosed",
             Self::TooManyTolerations { .. } => "TooManyTolerations",
-            Self::ForeignToleration { .. } => "ForeignToleration",
+            Self::ForeignToleration { .. } | Self::WildcardToleration { .. } => "ForeignToleration",
             Self::UnknownTolerationOperator { .. } => "UnknownTolerationOperator",
             Self::UnregisteredToleration { .. } => "UnregisteredToleration",
             Self::SelectorContradiction { .. } => "SelectorContradiction",

@@ -5,6 +5,8 @@
 //! WorkloadType, which would be another fence without them, and are warnings on Karpenter's kinds, so that existing manifests apply; nothing
 //! is launched from an object that needs one of those that block.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,6 +21,7 @@ use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::requirement::Operator;
 use crate::api::unsupported::{self, Severity, Unsupported};
 use crate::api::{labels, nodepool, workload_type as api};
+use crate::model::misspelt::meant_label;
 use crate::model::node_pool::NodePool;
 use crate::model::problem::Problem;
 use crate::model::requirements::nearest_key;
@@ -49,6 +52,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     let missing = new.pools.iter().filter(|pool| !pool.is_empty() && !policies.pools().contains_key(*pool));
     verdict
         .warn(missing.map(|pool| Warning::PoolMissing { object: objects.name.clone(), pool: pool.clone() }));
+    verdict.warn(shared_pools(policies, &new, &objects.name));
     let findings = derive(&new, &fleet).findings.into_iter().filter(|finding| match finding.kind {
         // These have been told.
         FindingKind::Invalid | FindingKind::PoolMissing => false,
@@ -61,6 +65,26 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     });
     verdict.warn(findings.map(Warning::Surroundings));
     verdict
+}
+
+/// Pools that other types name, too: that is allowed, and no taint keeps their pods apart.
+fn shared_pools(policies: &Policies, new: &WorkloadType, object: &str) -> Vec<Warning> {
+    let others_naming = |pool: &String| {
+        let others = policies.types().values().filter(|other| other.name != new.name);
+        let others = others.filter(|other| other.pools.contains(pool));
+        others.map(|other| other.name.clone()).collect::<Vec<_>>()
+    };
+    // A pool that is named twice is told of once.
+    let pools: BTreeSet<_> = new.pools.iter().filter(|pool| !pool.is_empty()).collect();
+    let shared = pools.into_iter().map(|pool| (pool, others_naming(pool)));
+    shared
+        .filter(|(_, workload_types)| !workload_types.is_empty())
+        .map(|(pool, workload_types)| Warning::PoolShared {
+            object: object.to_owned(),
+            pool: pool.clone(),
+            workload_types,
+        })
+        .collect()
 }
 
 pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Verdict {
@@ -80,6 +104,7 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
         verdict.warn([Warning::NodeClassMissing { object: objects.name.clone(), class }]);
     }
     verdict.warn(unknown_types(policies, &objects));
+    verdict.warn(misspelt_labels(&objects));
     verdict.warn(open(policies, &objects));
     verdict.warn(unknown_limits(&objects));
     let name = objects.new.metadata.name.clone().unwrap_or_default();
@@ -116,6 +141,20 @@ fn unknown_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>)
         })
     });
     unknown.collect()
+}
+
+/// Requirements on labels that nobody knows and that look like well-known ones. A pool may have labels of its own, so it is no reason to refuse.
+fn misspelt_labels(objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
+    let requirements = objects.new.spec.template.spec.requirements.iter().enumerate();
+    let misspelt = requirements.filter_map(|(index, entry)| {
+        Some(Warning::MisspeltLabel {
+            object: objects.name.clone(),
+            path: format!("spec.template.spec.requirements[{index}].key"),
+            key: entry.key.clone(),
+            meant: meant_label(&entry.key)?,
+        })
+    });
+    misspelt.collect()
 }
 
 /// Limits on what no node has: a name without a domain is one of Kubernetes' own, or a slip.

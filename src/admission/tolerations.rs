@@ -6,7 +6,7 @@ use super::injection;
 use super::owned::{OwnedTaint, Reach};
 use super::reason::Reason;
 use super::subject::Subject;
-use crate::model::taints::{Tolerance, Toleration};
+use crate::model::taints::{Tolerance, Toleration, TolerationOperator};
 use crate::model::workload_type::unregistered_taint;
 
 pub(super) fn judge(subject: &Subject<'_>) -> Vec<Reason> {
@@ -72,6 +72,16 @@ fn reason(subject: &Subject<'_>, index: usize, toleration: &Toleration<'_>, refu
     let path = format!("{}[{index}]", subject.field("spec.tolerations"));
     let toleration = toleration.clone().into_owned();
     match refused {
+        Refused::Foreign(_) if is_wildcard(&toleration) => {
+            let own_type = subject.standing.type_name();
+            let owners = subject.policies.owned().foreign_owners(&toleration, own_type);
+            Reason::WildcardToleration {
+                path,
+                owners: owners.into_iter().map(str::to_owned).collect(),
+                own_type: own_type.map(str::to_owned),
+                toleration,
+            }
+        }
         Refused::Foreign(OwnedTaint { taint, owners }) => Reason::ForeignToleration {
             path,
             toleration,
@@ -87,6 +97,10 @@ fn reason(subject: &Subject<'_>, index: usize, toleration: &Toleration<'_>, refu
         },
         Refused::Unregistered => Reason::UnregisteredToleration { path, toleration },
     }
+}
+
+fn is_wildcard(toleration: &Toleration<'_>) -> bool {
+    toleration.key.is_empty() && toleration.operator() == TolerationOperator::Exists
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use crate::model::reason::Reason;
+use crate::model::pod::UnsupportedConstraint;
+use crate::model::reason::{ADVICE_ON_HUGE_PAGES, Reason};
+use crate::model::resources::HUGE_PAGES_PREFIX;
 use crate::model::taints::Taint;
 use crate::model::text::Excerpt;
 use crate::model::workload_type::Finding;
@@ -85,6 +87,15 @@ pub enum Warning {
         /// The pool.
         pool: String,
     },
+    /// A pool that a type names is named by others, too.
+    PoolShared {
+        /// The object.
+        object: String,
+        /// The pool.
+        pool: String,
+        /// The other types.
+        workload_types: Vec<String>,
+    },
     /// A pool that types name has no taint that keeps other pods away.
     PoolOpen {
         /// The object.
@@ -105,12 +116,32 @@ pub enum Warning {
         /// What it may mean.
         nearest: Option<String>,
     },
+    /// A requirement is on a label that is nobody's, and that looks like one that describes instances.
+    MisspeltLabel {
+        /// The object.
+        object: String,
+        /// The requirement.
+        path: String,
+        /// The label's key.
+        key: String,
+        /// The label that was probably meant.
+        meant: &'static str,
+    },
     /// No node is launched for what a person wrote.
     NothingLaunchedFor {
         /// The object.
         object: String,
         /// Why.
         why: Reason,
+    },
+    /// No node is launched for what a person wrote, since it has a constraint that is not solved yet.
+    NotSupportedYet {
+        /// The object.
+        object: String,
+        /// Where the constraint stands.
+        path: String,
+        /// The constraint.
+        constraint: UnsupportedConstraint,
     },
     /// A resource is requested that no node of the type is known to have.
     UnknownResource {
@@ -141,6 +172,7 @@ pub enum Warning {
 
 /// One line: the object, what is wrong, and what follows.
 impl fmt::Display for Warning {
+    #[expect(clippy::too_many_lines, reason = "one arm for each warning, and there are many")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DaemonSetStaysAway { object, workload_type, tolerations } => {
@@ -197,6 +229,14 @@ impl fmt::Display for Warning {
                 Excerpt(object),
                 Excerpt(pool)
             ),
+            Self::PoolShared { object, pool, workload_types } => write!(
+                f,
+                "{}: {} NodePool {}, too: pods of {} share its nodes",
+                Excerpt(object),
+                Naming(workload_types),
+                Excerpt(pool),
+                if workload_types.len() == 1 { "both" } else { "all of them" }
+            ),
             Self::PoolOpen { object, workload_types, taint } => write!(
                 f,
                 "{}: no taint of it keeps other pods away, so it isolates nobody, and {} it; give it {taint} in spec.template.spec.taints",
@@ -211,6 +251,12 @@ impl fmt::Display for Warning {
                 }?;
                 f.write_str("; nothing is launched by that name, unless EC2 has it")
             }
+            Self::MisspeltLabel { object, path, key, meant } => write!(
+                f,
+                "{}: {path}: {} is a label of its own and constrains no instance type; did you mean {meant}?",
+                Excerpt(object),
+                Excerpt(key)
+            ),
             Self::NothingLaunchedFor { object, why } => write!(
                 f,
                 "{}: no node is launched for it: {}; {}",
@@ -218,13 +264,29 @@ impl fmt::Display for Warning {
                 why.problem(),
                 why.advice()
             ),
-            Self::UnknownResource { object, workload_type, resource } => write!(
-                f,
-                "{}: it requests {}, which no node of workload type {} is known to have: it may never run",
-                Excerpt(object),
-                Excerpt(resource),
-                Excerpt(workload_type)
-            ),
+            Self::NotSupportedYet { object, path, constraint } => {
+                let why = Reason::from(constraint.clone());
+                write!(
+                    f,
+                    "{}: no node is launched for it: {path}: {}; {}",
+                    Excerpt(object),
+                    why.problem(),
+                    why.advice()
+                )
+            }
+            Self::UnknownResource { object, workload_type, resource } => {
+                write!(
+                    f,
+                    "{}: it requests {}, which no node of workload type {} is known to have: it may never run",
+                    Excerpt(object),
+                    Excerpt(resource),
+                    Excerpt(workload_type)
+                )?;
+                if resource.starts_with(HUGE_PAGES_PREFIX) {
+                    write!(f, "; {ADVICE_ON_HUGE_PAGES}")?;
+                }
+                Ok(())
+            }
             Self::UnknownLimit { object, resource } => write!(
                 f,
                 "{}: spec.limits[{}] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu",

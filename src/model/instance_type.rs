@@ -13,8 +13,11 @@ use super::{
     resources::{self, ResourceList},
 };
 
+mod named;
 #[cfg(test)]
 mod tests;
+
+pub use named::labels_by_name;
 
 /// How a node is bought. The order decides between offerings of equal price: what cannot be taken away comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,6 +11,7 @@ pub mod host_port;
 pub mod instance_type;
 pub mod label;
 pub mod min_values;
+pub mod misspelt;
 pub mod node;
 pub mod node_claim;
 pub mod node_pool;

@@ -158,7 +158,8 @@ fn requirements(
     }
     if let Some(contradiction) = requirements.contradiction() {
         let key = Excerpt(contradiction.key());
-        let text = format!("on {key} contradict each other or the label, so that no node can meet them");
+        let text =
+            format!("those on {key} contradict each other or the label, so that no node can meet them");
         problems.push(Problem::new(PATH, text));
     }
     requirements

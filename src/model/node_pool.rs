@@ -93,11 +93,12 @@ pub struct LimitExceeded {
 /// `limit of 100 cpu: 96 are held, 8 would be added`.
 impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_one_node = self.resource == resources::NODES && self.limit == Quantity::from_units(1);
         write!(
             f,
             "limit of {} {}: {} held, {} would be added",
             self.limit,
-            Excerpt(&self.resource),
+            Excerpt(if is_one_node { "node" } else { &self.resource }),
             self.held,
             self.added
         )
@@ -129,6 +130,7 @@ mod tests {
             ("cpu=8", "cpu=9", "memory=1Gi", "limit of 8 cpu: 9 held, 0 would be added"),
             ("nodes=2", "nodes=1", "cpu=4", ""),
             ("nodes=2", "nodes=2", "cpu=4", "limit of 2 nodes: 2 held, 1 would be added"),
+            ("nodes=1", "nodes=1", "cpu=4", "limit of 1 node: 1 held, 1 would be added"),
             (
                 "memory=1Gi nodes=0",
                 "",

@@ -15,7 +15,7 @@ use super::{
     quantity::Quantity,
     requirement::Requirement,
     requirements::{Incompatibility, Requirements},
-    resources::{ResourceList, Shortage},
+    resources::{HUGE_PAGES_PREFIX, ResourceList, Shortage},
     taints::Taint,
     text::{Excerpt, Quote},
 };
@@ -28,6 +28,10 @@ const NODE_AFFINITY: &str =
     "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
 const REQUESTS: &str = "spec.containers[*].resources.requests";
 const POOL_REQUIREMENTS: &str = "spec.template.spec.requirements";
+
+/// What to do about huge pages, which no node is launched with.
+pub const ADVICE_ON_HUGE_PAGES: &str =
+    "do not request huge pages: they need kernel settings in user data, which is not supported yet";
 
 /// Why a pod gets no node, or a node is not launched.
 ///
@@ -371,9 +375,7 @@ impl Reason {
             }
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
-            Self::NotSupportedYet { .. } => {
-                f.write_str("remove it, or make it a preference if it can be one")
-            }
+            Self::NotSupportedYet { constraint } => f.write_str(constraint.advice()),
             Self::MalformedPod(_) => f.write_str("correct the pod"),
             Self::NotProvisionable(why) => f.write_str(match why {
                 NotProvisionable::Bound | NotProvisionable::Finished | NotProvisionable::Terminating => {
@@ -401,11 +403,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Larger machines have more of everything but of what only some have.
+/// Larger machines have more of everything but of what only some have, and none has what its user data has to set up.
 fn write_advice_on_size(f: &mut fmt::Formatter<'_>, shortages: &[Shortage]) -> fmt::Result {
-    let is_lacking =
-        |shortage: &&Shortage| shortage.available <= Quantity::default() && shortage.resource.contains('/');
-    let lacking: Vec<_> = shortages.iter().filter(is_lacking).collect();
+    let is_none = |shortage: &&Shortage| shortage.available <= Quantity::default();
+    let mut missing = shortages.iter().filter(is_none);
+    if missing.clone().any(|shortage| shortage.resource.starts_with(HUGE_PAGES_PREFIX)) {
+        return f.write_str(ADVICE_ON_HUGE_PAGES);
+    }
+    let lacking: Vec<_> = missing.by_ref().filter(|shortage| shortage.resource.contains('/')).collect();
     if lacking.is_empty() {
         return f.write_str("request less, or let the NodePool use larger instance types");
     }

@@ -301,18 +301,19 @@ impl fmt::Display for Incompatibility<'_> {
 
 /// The candidate that `key` is most likely a typo of: a few edits away, or the same name with or without a prefix.
 ///
-/// Karpenter's rules (a known key contains the given one, or has the same last part), with a small edit distance put first. Ties are
-/// broken by the candidate's text.
+/// Karpenter's rules (a known key contains the given one, or has the same last part), with a small edit distance put first, and then the
+/// same last part. Ties are broken by the candidate's text.
 pub(crate) fn nearest_key<'k>(key: &str, candidates: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     candidates
         .filter_map(|candidate| {
             let related =
                 last_part(candidate) == last_part(key) || (key.len() > 2 && candidate.contains(key));
             let distance = edits_within(key, candidate, candidate.len().div_ceil(5));
-            Some((distance.or(related.then_some(usize::MAX))?, candidate))
+            let is_of_other_name = last_part(candidate) != last_part(key);
+            Some((distance.or(related.then_some(usize::MAX))?, is_of_other_name, candidate))
         })
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(_, _, candidate)| candidate)
 }
 
 fn last_part(key: &str) -> &str {
@@ -320,7 +321,7 @@ fn last_part(key: &str) -> &str {
 }
 
 /// The number of single-character edits from one text to the other, if it is at most `limit`.
-fn edits_within(from: &str, to: &str, limit: usize) -> Option<usize> {
+pub(super) fn edits_within(from: &str, to: &str, limit: usize) -> Option<usize> {
     // Text of very different length needs more edits than that; so outside text of any size costs little.
     if from.len().abs_diff(to.len()) > limit {
         return None;

@@ -1,11 +1,17 @@
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::admission::policies::Inventory;
+use crate::admission::policies::{Inventory, Policies, Settings};
 use crate::admission::testing::{Call, World, inventory, node_pool, owner, show, workload_type};
 
 /// The namespace `shop` of a type that can hold 3920m and 6484Mi in zones a and b; its objects are in these generations.
 fn world(generations: &[(&str, i64)]) -> World {
+    World::of(covered(generations))
+}
+
+fn covered(generations: &[(&str, i64)]) -> Inventory {
     let generation = |kind: &str| generations.iter().find(|(of, _)| *of == kind).map_or(1, |(_, is)| *is);
     let mut pool = node_pool("application", "node-type=application:NoSchedule");
     pool.metadata.generation = Some(generation("NodePool"));
@@ -32,7 +38,7 @@ fn world(generations: &[(&str, i64)]) -> World {
             .unwrap(),
         );
     }
-    World::of(inventory)
+    inventory
 }
 
 fn requesting(memory: &str) -> Value {
@@ -221,6 +227,20 @@ fn what_no_node_is_launched_for_is_a_warning() {
             admitted
             Warning: deployment shop/web: no node is launched for it: workload-type.node-restriction.kubernetes.io/monitoring In [""] is asked for, but the nodes do not have the label; did you mean workload-type.node-restriction.kubernetes.io/application?"#]],
     );
+    check(
+        "zone",
+        "a",
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: zone In [a] is asked for, but the nodes do not have the label; did you mean topology.kubernetes.io/zone?"#]],
+    );
+    check(
+        "topology.kubernetes.io/zon",
+        "a",
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: topology.kubernetes.io/zon In [a] is asked for, but the nodes do not have the label; did you mean topology.kubernetes.io/zone?"#]],
+    );
     // Only what is new is told, and pods of controllers are explained when they wait.
     let stored = Call::deployment("shop", selecting("disks", "ssd"));
     assert_eq!(show(&world.validate(&stored.update("/spec/replicas", json!(2)))), "admitted");
@@ -239,6 +259,205 @@ fn a_resource_that_no_node_is_known_to_have_is_a_warning() {
         admitted
         Warning: deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run"#]],
     );
+    check(
+        &Call::deployment("shop", requesting("hugepages-2Mi")),
+        &expect![[r#"
+            admitted
+            Warning: deployment shop/web: it requests hugepages-2Mi, which no node of workload type application is known to have: it may never run; do not request huge pages: they need kernel settings in user data, which is not supported yet"#]],
+    );
+    for everywhere in ["cpu", "memory", "ephemeral-storage"] {
+        check(&Call::deployment("shop", requesting(everywhere)), &expect!["admitted"]);
+    }
     let unknown = world(&[("NodePool", 2)]).send(&Call::deployment("shop", requesting("nvidia.com/gpu"))).1;
     assert_eq!(show(&unknown), "admitted", "nothing is known of the nodes");
+}
+
+/// A pod with every constraint that is not solved yet, some of them twice.
+fn constrained() -> Value {
+    let near =
+        |key: &str| json!({ "topologyKey": key, "labelSelector": { "matchLabels": { "app": "web" } } });
+    let required = |terms: Value| json!({ "requiredDuringSchedulingIgnoredDuringExecution": terms });
+    let spread =
+        |key: &str, when: &str| json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": when });
+    json!({
+        "containers": [],
+        "affinity": {
+            "podAffinity": required(json!([near("topology.kubernetes.io/zone")])),
+            "podAntiAffinity": required(json!([near("kubernetes.io/hostname"), near("topology.kubernetes.io/zone")])),
+        },
+        "topologySpreadConstraints": [
+            spread("kubernetes.io/hostname", "ScheduleAnyway"),
+            spread("topology.kubernetes.io/zone", "DoNotSchedule"),
+        ],
+        "volumes": [
+            { "name": "scratch", "emptyDir": {} },
+            { "name": "data", "persistentVolumeClaim": { "claimName": "data" } },
+            { "name": "more", "persistentVolumeClaim": { "claimName": "more" } },
+        ],
+        "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }],
+    })
+}
+
+#[test]
+fn what_is_not_supported_yet_is_a_warning_once_for_each_kind() {
+    check(
+        &Call::deployment("shop", constrained()),
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution: not supported yet: required pod affinity over topology.kubernetes.io/zone; remove it, or make it preferredDuringSchedulingIgnoredDuringExecution
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: not supported yet: required pod anti-affinity over kubernetes.io/hostname; remove it, or make it preferredDuringSchedulingIgnoredDuringExecution
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or set whenUnsatisfiable to ScheduleAnyway
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.volumes: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.resourceClaims: not supported yet: resource claim gpu; request the device as a resource, such as nvidia.com/gpu, if its nodes offer it as one"#]],
+    );
+    let lone = json!({ "containers": [], "volumes": constrained()["volumes"] });
+    check(
+        &Call::pod("shop", lone.clone()),
+        &expect![[r#"
+        admitted
+        Warning: pod shop/web: no node is launched for it: spec.volumes: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+    let told = |call: &Call| {
+        let warnings = world(&[]).send(call).1.warnings;
+        warnings.into_iter().filter(|line| line.contains("not supported yet")).collect::<Vec<_>>()
+    };
+    let owned = Call::pod("shop", lone.clone());
+    let owned = owned.with("/metadata/ownerReferences", json!([owner("apps/v1", "ReplicaSet", "web")]));
+    let preferred = json!({ "containers": [], "affinity": { "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{ "weight": 1, "podAffinityTerm": {} }] } } });
+    let untold = [
+        owned,
+        Call::pod("plain", lone.clone()),
+        Call::deployment("plain", lone.clone()),
+        Call::deployment("kube-system", lone.clone()),
+        Call::template("apps/DaemonSet", "shop", lone),
+        Call::deployment("shop", preferred),
+    ];
+    for call in untold {
+        assert_eq!(told(&call), Vec::<String>::new(), "{call:?}");
+    }
+}
+
+#[test]
+fn the_volumes_that_a_stateful_set_claims_are_told_where_it_claims_them() {
+    let claims = json!([{ "metadata": { "name": "data" } }, { "metadata": { "name": "log" } }]);
+    let set = Call::template("apps/StatefulSet", "shop", json!({ "containers": [] }));
+    check(
+        &set.clone().with("/spec/volumeClaimTemplates", claims.clone()),
+        &expect![[r#"
+        admitted
+        Warning: statefulset shop/web: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+    let kept = set.with("/spec/volumeClaimTemplates", claims).update("/spec/replicas", json!(2));
+    check(&kept, &expect!["admitted"]);
+}
+
+#[test]
+fn only_what_an_update_adds_is_told_to_be_unsupported() {
+    let stored = Call::deployment("shop", constrained());
+    check(&stored.clone().update("/spec/replicas", json!(2)), &expect!["admitted"]);
+    check(
+        &stored.clone().update("/spec/template/spec/nodeSelector", json!({ "kubernetes.io/arch": "amd64" })),
+        &expect!["admitted"],
+    );
+    let added = json!({ "name": "third", "persistentVolumeClaim": { "claimName": "third" } });
+    check(
+        &stored.update("/spec/template/spec/volumes/3", added),
+        &expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: spec.template.spec.volumes: not supported yet: persistent volume third; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"#]],
+    );
+}
+
+/// The same, where these instance types are known, and the pool has these requirements.
+fn world_with_types(requirements: Value) -> World {
+    let known = ["c7g.large", "c7g.xlarge", "c7i.large", "c7i.xlarge", "m5.large", "t4g.micro"];
+    let mut world = World {
+        policies: Policies::new(Settings {
+            instance_types: Arc::new(known.map(str::to_owned).into()),
+            ..Settings::default()
+        }),
+        ..world(&[])
+    };
+    let mut inventory = covered(&[]);
+    let mut pool = node_pool("application", "node-type=application:NoSchedule");
+    pool.metadata.generation = Some(1);
+    pool.spec.template.spec.requirements = serde_json::from_value(requirements).unwrap();
+    inventory.add_node_pool(&pool);
+    world.policies = world.policies.next(inventory, world.now);
+    world
+}
+
+fn of_types(types: &[&str]) -> Value {
+    let expression = json!({ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": types });
+    let terms = json!([{ "matchExpressions": [expression] }]);
+    json!({ "containers": [], "affinity": { "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } } })
+}
+
+#[test]
+fn an_instance_type_of_an_architecture_that_no_node_has_is_refused() {
+    // What the envelope's nodes are of decides, live ones included: not what the pool says.
+    let world = world_with_types(json!([]));
+    let told = |types: &[&str]| show(&world.send(&Call::deployment("shop", of_types(types))).1);
+    expect!["NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: node.kubernetes.io/instance-type In [c7g.large, t4g.micro] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&told(&["c7g.large", "t4g.micro"]));
+    let selected =
+        json!({ "containers": [], "nodeSelector": { "beta.kubernetes.io/instance-type": "c7g.large" } });
+    expect!["NeverSchedulable: pod shop/web: no node of workload type application can ever run it: spec.nodeSelector or spec.affinity.nodeAffinity: node.kubernetes.io/instance-type In [c7g.large] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&show(&world.send(&Call::pod("shop", selected)).1));
+    for types in [&["c7g.large", "c7i.large"][..], &["c7g.large", "m5.large"], &["c7i.xlarge"]] {
+        assert_eq!(told(types), "admitted", "{types:?}");
+    }
+    // Every term counts, and what is written there is what is said.
+    let mut either = of_types(&["c7g.large"]);
+    let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let by_architecture = json!({ "matchExpressions": [{ "key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"] }] });
+    either.pointer_mut(terms).unwrap().as_array_mut().unwrap().insert(0, by_architecture);
+    expect!["NeverSchedulable: deployment shop/web: no node of workload type application can ever run it: spec.template.spec.nodeSelector or spec.template.spec.affinity.nodeAffinity: kubernetes.io/arch In [arm64] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it"].assert_eq(&show(&world.send(&Call::deployment("shop", either)).1));
+    // One that is not known may be of any architecture.
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: spec.template.spec.affinity.nodeAffinity: instance type c9g.large is not known (did you mean c7g.large?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&told(&["c7g.large", "c9g.large"]));
+}
+
+#[test]
+fn an_instance_type_that_no_pool_launches_is_a_warning() {
+    let world = world_with_types(json!([
+        { "key": "karpenter.k8s.aws/instance-family", "operator": "In", "values": ["c7i"] },
+    ]));
+    let told = |types: &[&str]| show(&world.send(&Call::deployment("shop", of_types(types))).1);
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [m5.large] is asked for, but the nodes have karpenter.k8s.aws/instance-family In [c7i]; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&told(&["m5.large"]));
+    for types in [&["m5.large", "c7i.large"][..], &["c7i.xlarge"]] {
+        assert_eq!(told(types), "admitted", "{types:?}");
+    }
+    let newer = world_with_types(json!([
+        { "key": "karpenter.k8s.aws/instance-generation", "operator": "Gt", "values": ["6"] },
+    ]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [m5.large] is asked for, but the nodes have karpenter.k8s.aws/instance-generation Exists >=7; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&show(&newer.send(&Call::deployment("shop", of_types(&["m5.large"]))).1));
+    let armed =
+        world_with_types(json!([{ "key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"] }]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: no node is launched for it: node.kubernetes.io/instance-type In [c7i.large] is asked for, but the nodes have kubernetes.io/arch In [arm64]; ask for a value that the nodes have, or let the NodePool allow it"#]].assert_eq(&show(&armed.send(&Call::deployment("shop", of_types(&["c7i.large"]))).1));
+}
+
+#[test]
+fn an_instance_type_that_is_not_known_is_a_warning_with_the_nearest_name() {
+    let world = world_with_types(json!([
+        { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["c7i.large"] },
+    ]));
+    expect![[r#"
+        admitted
+        Warning: deployment shop/web: spec.template.spec.affinity.nodeAffinity: instance type c7i.largee is not known (did you mean c7i.large?); nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.send(&Call::deployment("shop", of_types(&["c7i.largee"]))).1));
+    let selected =
+        json!({ "containers": [], "nodeSelector": { "node.kubernetes.io/instance-type": "quantum.9" } });
+    expect![[r#"
+        admitted
+        Warning: pod shop/web: spec.nodeSelector: instance type quantum.9 is not known; nothing is launched by that name, unless EC2 has it"#]].assert_eq(&show(&world.send(&Call::pod("shop", selected)).1));
+    // Where no list is known, none is missing from it.
+    let call = Call::deployment("shop", of_types(&["c7i.largee"]));
+    check(&call, &expect!["admitted"]);
 }

@@ -73,6 +73,20 @@ fn every_owned_taint_is_foreign_to_a_pod_of_no_type_and_none_to_the_only_owner()
     assert!(taints.first_foreign(&toleration("- Exists - -"), Some("y")).is_some());
 }
 
+#[test]
+fn a_wildcard_reaches_every_owner_but_ones_own() {
+    let taints =
+        owned("a=1:NoSchedule x\nb=2:NoSchedule y\nb=2:NoSchedule z\nc=3:NoExecute z\nd=4:NoExecute w");
+    let of = |text: &str, own| {
+        taints.foreign_owners(&toleration(text), own).into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of("- Exists - -", None), "w x y z");
+    assert_eq!(of("- Exists - -", Some("x")), "w y z");
+    assert_eq!(of("- Exists - -", Some("z")), "w x");
+    assert_eq!(of("- Exists - NoSchedule", None), "x y z");
+    assert_eq!(of("- Exists - NoExecute", Some("w")), "z");
+}
+
 proptest! {
     #[test]
     fn the_index_finds_what_looking_at_every_taint_finds(

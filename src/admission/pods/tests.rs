@@ -37,9 +37,9 @@ fn every_problem_is_told_at_once_each_with_its_code_first() {
     check_text(
         &call.with("/metadata/labels", labels),
         &expect![[r#"
-        TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use workload type application only; remove the label, or make it application
-        NodeNameSet: pod shop/web: spec.nodeName is "node-1", which bypasses the scheduler, and so every taint; remove it and let the scheduler choose; to debug a node: kubectl debug node/NAME -n kube-system
-        ForeignToleration: pod shop/web: spec.tolerations[1] (operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them"#]],
+            TypeNotAllowed: pod shop/web: metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use workload type application only; remove the label, or make it application
+            NodeNameSet: pod shop/web: spec.nodeName is "node-1", which bypasses the scheduler, and so every taint; remove it and let the scheduler choose; to debug a node: kubectl debug node/NAME -n kube-system
+            ForeignToleration: pod shop/web: spec.tolerations[1] (operator Exists) tolerates every taint, those of workload type monitoring included; remove it: what pods of workload type application need is added to them"#]],
     );
 }
 

@@ -53,7 +53,7 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
             Reason::TooManyTolerations { path: owned("spec.tolerations"), count: 65, added: 2, max: 64 },
         ],
         Some(Reason::TooManyTolerations { .. }) => vec![
-            foreign("spec.tolerations[0]", "operator=Exists", Some("application")),
+            foreign("spec.tolerations[0]", "key=node-type operator=Exists", Some("application")),
             foreign("spec.tolerations[1]", "key=node-type value=monitoring effect=NoSchedule", None),
             foreign(
                 "spec.template.spec.tolerations[0]",
@@ -61,7 +61,19 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
                 Some("application"),
             ),
         ],
-        Some(Reason::ForeignToleration { .. }) => vec![Reason::UnknownTolerationOperator {
+        Some(Reason::ForeignToleration { .. }) => {
+            let wildcard = |text: &str, owners: &[&str], own: Option<&str>| Reason::WildcardToleration {
+                path: owned("spec.tolerations[0]"),
+                toleration: toleration(text),
+                owners: owners.iter().map(|name| owned(name)).collect(),
+                own_type: own.map(str::to_owned),
+            };
+            vec![
+                wildcard("operator=Exists", &["a", "b", "c", "d", "e", "f", "g"], Some("application")),
+                wildcard("operator=Exists effect=NoSchedule", &["monitoring"], None),
+            ]
+        }
+        Some(Reason::WildcardToleration { .. }) => vec![Reason::UnknownTolerationOperator {
             path: owned("spec.tolerations[0]"),
             toleration: toleration("key=node-type operator=StartsWith value=mon"),
             taint: taint(),
@@ -179,9 +191,11 @@ fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to
         TypeClosed: pod shop/web: workload type application is closed: what its pods get has not been published yet; try again in a moment; if it stays, look whether Treenail's controller is running
         TooManyTolerations: pod shop/web: spec.tolerations has 10000 items, and at most 64 are allowed; remove those that match no taint
         TooManyTolerations: pod shop/web: spec.tolerations has 65 items with the 2 that its workload type adds, and at most 64 are allowed; remove those that match no taint
-        ForeignToleration: pod shop/web: spec.tolerations[0] (operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
+        ForeignToleration: pod shop/web: spec.tolerations[0] (key node-type, operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
         ForeignToleration: pod shop/web: spec.tolerations[1] (key node-type, value monitoring, effect NoSchedule) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it, or run the pod in a namespace of that workload type
         ForeignToleration: pod shop/web: spec.template.spec.tolerations[0] (key node-type, operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
+        ForeignToleration: pod shop/web: spec.tolerations[0] (operator Exists) tolerates every taint, those of workload types a, b, c, d, e and 2 more included; remove it: what pods of workload type application need is added to them
+        ForeignToleration: pod shop/web: spec.tolerations[0] (operator Exists, effect NoSchedule) tolerates every NoSchedule taint, those of workload type monitoring included; remove it, or name the keys that you mean
         UnknownTolerationOperator: pod shop/web: spec.tolerations[0] has the unknown operator StartsWith on the key of the taint node-type=monitoring:NoSchedule of workload types metrics, monitoring; use Equal or Exists
         UnregisteredToleration: pod shop/web: spec.tolerations[0] (operator Exists, effect NoExecute) would match the taint karpenter.sh/unregistered:NoExecute of nodes that are not ready for pods; remove it, or name the keys that you mean: only pods of DaemonSets may tolerate that taint
         SelectorContradiction: pod shop/web: spec.template.spec.nodeSelector[workload-type.node-restriction.kubernetes.io/application] is "no", and on nodes of workload type application it is ""; remove the key: the right value is added
@@ -200,13 +214,17 @@ fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to
         TypeBeingDeleted: pod shop/web: metadata.labels[treenail.dev/workload-type] is "application", and that workload type is being deleted; use another type, or wait until it is gone and create it again: kubectl get workloadtype application
         UnknownLabelKey: pod shop/web: metadata.labels[treenail.dev/workloadtype] is a label that means nothing; use one that exists (did you mean treenail.dev/workload-type? there are: treenail.dev/team, treenail.dev/workload-type)
         InvalidField: pod shop/web: spec.pools[1].name: names the same pool again; remove it
-        NotSupportedYet: pod shop/web: spec.enforcement is not supported yet: enforcement other than Enforce; remove it
+        NotSupportedYet: pod shop/web: spec.enforcement is not supported yet (enforcement other than Enforce); leave spec.enforcement out
     "#]].assert_eq(&shown.join("\n"));
 }
 
 #[test]
 fn codes_are_single_words_and_belong_to_one_reason_each() {
-    let mut codes: Vec<_> = every_example().iter().map(Reason::code).collect();
+    // A wildcard is a foreign toleration, in other words.
+    let examples = every_example().into_iter();
+    let examples: Vec<_> =
+        examples.filter(|reason| !matches!(reason, Reason::WildcardToleration { .. })).collect();
+    let mut codes: Vec<_> = examples.iter().map(Reason::code).collect();
     codes.dedup();
     let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
     assert_eq!(distinct.len(), codes.len());

@@ -37,6 +37,13 @@ impl Reason {
             Self::ForeignToleration { path, toleration, taint, owners, .. } => {
                 write!(f, "{path} ({}) would match the taint {taint} of {}", Spelt(toleration), Types(owners))
             }
+            Self::WildcardToleration { path, toleration, owners, .. } => {
+                write!(f, "{path} ({}) tolerates every ", Spelt(toleration))?;
+                if !toleration.effect.is_empty() {
+                    write!(f, "{} ", Excerpt(&toleration.effect))?;
+                }
+                write!(f, "taint, those of {} included", Types(owners))
+            }
             Self::UnknownTolerationOperator { path, toleration, taint, owners } => write!(
                 f,
                 "{path} has the unknown operator {} on the key of the taint {taint} of {}",
@@ -120,7 +127,7 @@ impl Reason {
             }
             Self::InvalidField { path, text } => write!(f, "{}: {text}", Excerpt(path)),
             Self::NotSupportedYet { path, text } => {
-                write!(f, "{} is not supported yet: {}", Excerpt(path), Excerpt(text))
+                write!(f, "{} is not supported yet ({})", Excerpt(path), Excerpt(text))
             }
         }
     }
@@ -139,7 +146,8 @@ impl Reason {
                 f.write_str("try again in a moment; if it stays, look whether Treenail's controller is running")
             }
             Self::TooManyTolerations { .. } => f.write_str("remove those that match no taint"),
-            Self::ForeignToleration { own_type: Some(own), .. } => write!(
+            Self::ForeignToleration { own_type: Some(own), .. }
+            | Self::WildcardToleration { own_type: Some(own), .. } => write!(
                 f,
                 "remove it: what pods of workload type {} need is added to them",
                 Excerpt(own)
@@ -147,6 +155,9 @@ impl Reason {
             Self::ForeignToleration { own_type: None, .. } => f.write_str(
                 "remove it, or run the pod in a namespace of that workload type",
             ),
+            Self::WildcardToleration { own_type: None, .. } => {
+                f.write_str("remove it, or name the keys that you mean")
+            }
             Self::UnknownTolerationOperator { .. } => f.write_str("use Equal or Exists"),
             Self::UnregisteredToleration { .. } => {
                 f.write_str("remove it, or name the keys that you mean: only pods of DaemonSets may tolerate that taint")
@@ -179,7 +190,7 @@ impl Reason {
                 Excerpt(workload_type)
             ),
             Self::InvalidField { .. } => Ok(()),
-            Self::NotSupportedYet { .. } => f.write_str("remove it"),
+            Self::NotSupportedYet { path, .. } => write!(f, "leave {} out", Excerpt(path)),
         }
     }
 }

@@ -38,11 +38,11 @@ fn a_type_that_cannot_is_refused_with_every_reason() {
     check(
         &of_type("application", spec),
         &expect![[r#"
-        InvalidField: workloadtype application: spec.pools[1].name: names the same pool again; remove it
-        NotSupportedYet: workloadtype application: spec.agents is not supported yet: agents of a type; remove it
-        NotSupportedYet: workloadtype application: spec.enforcement is not supported yet: enforcement other than Enforce; remove it
-        NotSupportedYet: workloadtype application: spec.pools[0].tenancy is not supported yet: nodes of one team or namespace; remove it
-        NotSupportedYet: workloadtype application: spec.tolerations is not supported yet: tolerations of your own: they are derived from the taints of the pools; remove it"#]],
+            InvalidField: workloadtype application: spec.pools[1].name: names the same pool again; remove it
+            NotSupportedYet: workloadtype application: spec.agents is not supported yet (agents of a type); leave spec.agents out
+            NotSupportedYet: workloadtype application: spec.enforcement is not supported yet (enforcement other than Enforce); leave spec.enforcement out
+            NotSupportedYet: workloadtype application: spec.pools[0].tenancy is not supported yet (nodes of one team or namespace); leave spec.pools[0].tenancy out
+            NotSupportedYet: workloadtype application: spec.tolerations is not supported yet (tolerations of your own: they are derived from the taints of the pools); leave spec.tolerations out"#]],
     );
 }
 
@@ -52,7 +52,8 @@ fn what_a_type_depends_on_is_a_warning() {
         &of_type("batch", json!({ "pools": [{ "name": "batch" }, { "name": "monitoring" }] })),
         &expect![[r#"
             admitted
-            Warning: workloadtype batch: NodePool batch does not exist yet; it is used as soon as it does"#]],
+            Warning: workloadtype batch: NodePool batch does not exist yet; it is used as soon as it does
+            Warning: workloadtype batch: WorkloadType monitoring names NodePool monitoring, too: pods of both share its nodes"#]],
     );
     let open = World::of(inventory(&[node_pool("open", "")], &[]));
     let verdict = open.validate(&of_type("batch", json!({ "pools": [{ "name": "open" }] })));
@@ -176,8 +177,9 @@ fn an_object_is_not_wedged_by_what_was_wrong_before() {
     check(
         &old.update("/spec/pools", json!([{ "name": "application" }, { "name": "monitoring" }])),
         &expect![[r#"
-        admitted
-        Warning: workloadtype application: nothing is launched: spec.enforcement is not supported yet: enforcement other than Enforce"#]],
+            admitted
+            Warning: workloadtype application: nothing is launched: spec.enforcement is not supported yet (enforcement other than Enforce)
+            Warning: workloadtype application: WorkloadType monitoring names NodePool monitoring, too: pods of both share its nodes"#]],
     );
 }
 
@@ -286,4 +288,47 @@ fn a_limit_on_what_no_node_has_is_told() {
     call = call.with("/spec/template/spec/nodeClassRef/group", json!("treenail.dev"));
     let verdict = World::new().validate(&call);
     expect!["nodepool p: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu"].assert_eq(verdict.warnings.last().unwrap());
+}
+
+#[test]
+fn a_requirement_on_a_label_that_looks_like_a_well_known_one_is_a_warning() {
+    let told = |key: &str| {
+        let requirements = json!([
+            { "key": "team", "operator": "In", "values": ["a"] },
+            { "key": key, "operator": "In", "values": ["b"] },
+        ]);
+        let call = pool("p", "a=b:NoSchedule").with("/spec/template/spec/requirements", requirements);
+        let verdict = World::new().validate(&call);
+        assert!(verdict.is_allowed(), "{key}");
+        verdict
+            .warnings
+            .into_iter()
+            .filter(|line| line.contains("requirements"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    expect!["nodepool p: spec.template.spec.requirements[1].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?"].assert_eq(&told("topology.kubernetes.io/zon"));
+    expect!["nodepool p: spec.template.spec.requirements[1].key: arch is a label of its own and constrains no instance type; did you mean kubernetes.io/arch?"].assert_eq(&told("arch"));
+    for custom in ["disk", "example.com/zone", "topology.kubernetes.io/rack", "topology.kubernetes.io/zone"] {
+        assert_eq!(told(custom), "", "{custom}");
+    }
+}
+
+#[test]
+fn a_type_is_told_which_others_share_the_nodes_of_its_pools() {
+    let pools = ["a", "b", "c"].map(|name| node_pool(name, &format!("node-type={name}:NoSchedule")));
+    let types = ["one", "two", "three", "four"].map(|name| workload_type(name, "a"));
+    let mut inventory = inventory(&pools, &[&types[..], &[workload_type("five", "b")]].concat());
+    inventory.add_workload_type(&workload_type("new", "c"));
+    let world = World::of(inventory);
+    let told = |names: &[&str]| {
+        let pools: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        show(&world.validate(&of_type("new", json!({ "pools": pools }))))
+    };
+    expect![[r#"
+        admitted
+        Warning: workloadtype new: WorkloadTypes four, one, three and 1 more name NodePool a, too: pods of all of them share its nodes
+        Warning: workloadtype new: WorkloadType five names NodePool b, too: pods of both share its nodes"#]].assert_eq(&told(&["a", "b", "c"]));
+    // The type itself, as it was before, does not count.
+    expect!["admitted"].assert_eq(&told(&["c"]));
 }

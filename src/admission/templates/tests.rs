@@ -119,16 +119,16 @@ fn what_is_to_be_removed_altogether_is_shown_empty() {
     check_text(
         &Call::template("batch/CronJob", "shop", spec),
         &expect![[r#"
-        ForeignToleration: cronjob shop/web: spec.jobTemplate.spec.template.spec.tolerations[0] (operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
-        SelectorContradiction: cronjob shop/web: spec.jobTemplate.spec.template.spec.nodeSelector[workload-type.node-restriction.kubernetes.io/application] is "no", and on nodes of workload type application it is ""; remove the key: the right value is added
-        This would be right:
-        spec:
-          jobTemplate:
+            ForeignToleration: cronjob shop/web: spec.jobTemplate.spec.template.spec.tolerations[0] (operator Exists) tolerates every taint, those of workload type monitoring included; remove it: what pods of workload type application need is added to them
+            SelectorContradiction: cronjob shop/web: spec.jobTemplate.spec.template.spec.nodeSelector[workload-type.node-restriction.kubernetes.io/application] is "no", and on nodes of workload type application it is ""; remove the key: the right value is added
+            This would be right:
             spec:
-              template:
+              jobTemplate:
                 spec:
-                  nodeSelector: {}
-                  tolerations: []"#]],
+                  template:
+                    spec:
+                      nodeSelector: {}
+                      tolerations: []"#]],
     );
 }
 

@@ -1,3 +1,4 @@
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::admission::testing::{Call, World, inventory, node_pool, workload_type};
@@ -98,4 +99,17 @@ fn daemon_pods_may_not_have_others_taints_either() {
         &Call::template("apps/DaemonSet", "shop", json!({ "tolerations": [{ "operator": "Exists" }] })),
         "ForeignToleration",
     );
+}
+
+#[test]
+fn a_wildcard_names_whose_taints_it_tolerates_and_any_other_toleration_the_taint() {
+    let pools = ["a", "b", "c"].map(|name| node_pool(name, &format!("node-type={name}:NoSchedule")));
+    let types = ["a", "b", "c"].map(|name| workload_type(name, name));
+    let world = World::of(inventory(&pools, &types));
+    let told = |toleration: Value| {
+        world.validate(&Call::pod("plain", json!({ "tolerations": [toleration] }))).message()
+    };
+    expect!["ForeignToleration: pod plain/web: spec.tolerations[0] (operator Exists) tolerates every taint, those of workload types a, b, c included; remove it, or name the keys that you mean"].assert_eq(&told(json!({ "operator": "Exists" })));
+    // Without a key, Equal is about the value.
+    expect!["ForeignToleration: pod plain/web: spec.tolerations[0] (operator Equal, value b) would match the taint node-type=b:NoSchedule of workload type b; remove it, or run the pod in a namespace of that workload type"].assert_eq(&told(json!({ "operator": "Equal", "value": "b" })));
 }

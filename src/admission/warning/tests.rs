@@ -43,7 +43,12 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
         Some(Warning::NodeClassMissing { .. }) => {
             Warning::PoolMissing { object: owned("workloadtype application"), pool: owned("application") }
         }
-        Some(Warning::PoolMissing { .. }) => Warning::PoolOpen {
+        Some(Warning::PoolMissing { .. }) => Warning::PoolShared {
+            object: owned("workloadtype application"),
+            pool: owned("application"),
+            workload_types: vec![owned("batch")],
+        },
+        Some(Warning::PoolShared { .. }) => Warning::PoolOpen {
             object: owned("nodepool application"),
             workload_types: vec![owned("application")],
             taint: "node-type=application:NoSchedule".parse().unwrap(),
@@ -54,14 +59,25 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
             value: owned("m5a.largee"),
             nearest: Some(owned("m5a.large")),
         },
-        Some(Warning::UnknownInstanceType { .. }) => Warning::NothingLaunchedFor {
+        Some(Warning::UnknownInstanceType { .. }) => Warning::MisspeltLabel {
+            object: owned("nodepool application"),
+            path: owned("spec.template.spec.requirements[0].key"),
+            key: owned("topology.kubernetes.io/zon"),
+            meant: "topology.kubernetes.io/zone",
+        },
+        Some(Warning::MisspeltLabel { .. }) => Warning::NothingLaunchedFor {
             object: owned("deployment shop/web"),
             why: Reason::RequirementConflict {
                 incoming: Requirement::one_of("karpenter.sh/capacity-type", ["spot"]),
                 existing: Requirement::one_of("karpenter.sh/capacity-type", ["on-demand"]),
             },
         },
-        Some(Warning::NothingLaunchedFor { .. }) => Warning::UnknownResource {
+        Some(Warning::NothingLaunchedFor { .. }) => Warning::NotSupportedYet {
+            object: owned("statefulset shop/database"),
+            path: owned("spec.volumeClaimTemplates"),
+            constraint: UnsupportedConstraint::PersistentVolume { volume: owned("data") },
+        },
+        Some(Warning::NotSupportedYet { .. }) => Warning::UnknownResource {
             object: owned("deployment shop/web"),
             workload_type: owned("application"),
             resource: owned("nvidia.com/gpu"),
@@ -101,9 +117,12 @@ fn every_warning_is_one_short_line() {
         nodepool application: nothing is launched: spec.weight is negative
         nodepool application: EC2NodeClass default does not exist yet; the pool is used as soon as it does
         workloadtype application: NodePool application does not exist yet; it is used as soon as it does
+        workloadtype application: WorkloadType batch names NodePool application, too: pods of both share its nodes
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
+        nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
+        statefulset shop/database: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run
         nodepool application: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu
         namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated

@@ -99,6 +99,24 @@ impl UnsupportedConstraint {
             }
         }
     }
+
+    /// What to do instead.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::PodAffinity { .. } | Self::PodAntiAffinity { .. } => {
+                "remove it, or make it preferredDuringSchedulingIgnoredDuringExecution"
+            }
+            Self::TopologySpread { .. } => "remove it, or set whenUnsatisfiable to ScheduleAnyway",
+            Self::PersistentVolume { .. } => {
+                "use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room"
+            }
+            Self::ResourceClaim { .. } => {
+                "request the device as a resource, such as nvidia.com/gpu, if its nodes offer it as one"
+            }
+            Self::NodeFields => "select nodes by their labels",
+        }
+    }
 }
 
 impl fmt::Display for UnsupportedConstraint {

@@ -163,7 +163,7 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         TooFewValues
           spec.template.spec.requirements: needs 3 values of karpenter.k8s.aws/instance-family, has 1; lower minValues, or allow more instance types
         NotSupportedYet
-          spec.topologySpreadConstraints: not supported yet: required topology spread over kubernetes.io/hostname; remove it, or make it a preference if it can be one
+          spec.topologySpreadConstraints: not supported yet: required topology spread over kubernetes.io/hostname; remove it, or set whenUnsatisfiable to ScheduleAnyway
         MalformedPod
           pod team-a/web-0: spec.containers[0].resources.requests: resource memory: quantity "1 Gi" has the unknown suffix " Gi"; use one of n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent like e3; correct the pod
         NotProvisionable
@@ -222,6 +222,12 @@ fn what_no_machine_has_is_not_had_by_larger_ones() {
         of(vec![short("nvidia.com/gpu", 1)]),
         &expect![
             "spec.containers[*].resources.requests: 2 nvidia.com/gpu requested, and m5.large, which comes closest, leaves 1 nvidia.com/gpu; request less, or let the NodePool use larger instance types"
+        ],
+    );
+    check(
+        of(vec![short("cpu", 1), short("hugepages-2Mi", 0)]),
+        &expect![
+            "spec.containers[*].resources.requests: 2 cpu, 2 hugepages-2Mi requested, and m5.large, which comes closest, leaves 1 cpu, 0 hugepages-2Mi; do not request huge pages: they need kernel settings in user data, which is not supported yet"
         ],
     );
     check(

@@ -560,19 +560,19 @@ fn limits_are_counted_with_the_node_that_is_planned_and_bound_its_alternatives()
         (
             "limits nodes=1",
             expect![[r#"
-            claim of pool general: c7i.xlarge at $0.1785/h or one other, 1 pod, requests 3 cpu, 1 pods
-            no node for pod default/p-001 and one other
-              pool general: spec.limits: limit of 1 nodes: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
-            price $0.1785/h
-        "#]],
+                claim of pool general: c7i.xlarge at $0.1785/h or one other, 1 pod, requests 3 cpu, 1 pods
+                no node for pod default/p-001 and one other
+                  pool general: spec.limits: limit of 1 node: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
+                price $0.1785/h
+            "#]],
         ),
         (
             "limits nodes=1; held nodes=1",
             expect![[r#"
-            no node for pod default/p-000 and 2 others
-              pool general: spec.limits: limit of 1 nodes: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
-            price $0.00/h
-        "#]],
+                no node for pod default/p-000 and 2 others
+                  pool general: spec.limits: limit of 1 node: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
+                price $0.00/h
+            "#]],
         ),
         (
             "limits cpu=0",
@@ -656,11 +656,11 @@ fn required_constraints_that_are_not_solved_yet_keep_a_pod_out_even_where_there_
     check_general(
         "node n cpu=4 memory=8Gi pods=10\npod a cpu=1; spread\npod b cpu=1",
         &expect![[r#"
-        node n: 1 pod
-        no node for pod default/a
-          spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or make it a preference if it can be one
-        price $0.00/h
-    "#]],
+            node n: 1 pod
+            no node for pod default/a
+              spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or set whenUnsatisfiable to ScheduleAnyway
+            price $0.00/h
+        "#]],
     );
 }
 
@@ -674,7 +674,7 @@ fn where_not_all_can_be_placed_the_oldest_are() {
         &expect![[r#"
             claim of pool general: c7i.xlarge at $0.1785/h, 1 pod, requests 2 cpu, 1 pods
             no node for pod default/middle and one other
-              pool general: spec.limits: limit of 1 nodes: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
+              pool general: spec.limits: limit of 1 node: 1 held, 1 would be added; raise the limit, or wait until nodes are gone
             price $0.1785/h
         "#]],
     );

@@ -56,7 +56,7 @@ fn the_plan_that_is_changed_here_is_right() {
           pool sick: no node of the pool may be launched: because; as soon as that is corrected, nodes are launched from it
           pool general: spec.tolerations: the taint team=a:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
         no node for pod default/d
-          spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or make it a preference if it can be one
+          spec.topologySpreadConstraints: not supported yet: required topology spread over topology.kubernetes.io/zone; remove it, or set whenUnsatisfiable to ScheduleAnyway
         price $0.10/h
     "#]].assert_eq(&solved(&problem(PROBLEM)).to_string());
 }
