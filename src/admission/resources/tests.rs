@@ -79,7 +79,7 @@ fn a_pool_is_refused_for_what_no_schema_can_say() {
     check(
         &pool("p", "").with("/spec/template/spec/requirements", requirements),
         &expect![[r#"
-            InvalidField: nodepool p: spec.template.spec.requirements: on karpenter.k8s.aws/instance-cpu contradict each other, so that no node can meet them; remove all but one
+            InvalidField: nodepool p: spec.template.spec.requirements: those on karpenter.k8s.aws/instance-cpu contradict each other, so that no node can meet them; remove all but one
             Warning: nodepool p: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
     );
 }

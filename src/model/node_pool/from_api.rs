@@ -54,7 +54,7 @@ fn read(object: &api::NodePool) -> (NodePool, Vec<Problem>) {
     if let Some(contradiction) = requirements.contradiction() {
         let key = contradiction.key().to_owned();
         let text = format!(
-            "on {} contradict each other, so that no node can meet them; remove all but one",
+            "those on {} contradict each other, so that no node can meet them; remove all but one",
             Excerpt(&key)
         );
         problems.push(Problem::new(REQUIREMENTS, text));

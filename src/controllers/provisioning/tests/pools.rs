@@ -56,7 +56,7 @@ fn why_nothing_may_be_launched_is_said_in_words() {
     expect![[r#"
         all is well: -
         no type uses it: -
-        invalid: spec.template.spec.requirements: on kubernetes.io/arch contradict each other, so that no node can meet them; remove all but one
+        invalid: spec.template.spec.requirements: those on kubernetes.io/arch contradict each other, so that no node can meet them; remove all but one
         unsupported: spec.replicas: is not supported yet (pools with a fixed number of nodes); remove it
         deleted: it is being deleted
         foreign: its node class is of karpenter.azure.com/AKSNodeClass, which Treenail does not launch from; use a class of karpenter.k8s.aws

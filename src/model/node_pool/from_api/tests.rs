@@ -69,7 +69,7 @@ fn everything_that_is_wrong_is_found_at_once() {
         &expect![[r#"
             spec.template.spec.requirements[0]: key a: operator In needs at least one value
             spec.template.spec.requirements[1]: key b: unknown operator "Like"; use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte or Lte
-            spec.template.spec.requirements: on team contradict each other, so that no node can meet them; remove all but one
+            spec.template.spec.requirements: those on team contradict each other, so that no node can meet them; remove all but one
             spec.template.spec.taints[2].effect: is unknown; use NoSchedule, PreferNoSchedule or NoExecute
             spec.template.spec.taints[1]: has the key and effect of another taint, x:NoSchedule; a node can carry one of them
             spec.template.spec.startupTaints[0]: has the key and effect of another taint, x:NoSchedule; a node can carry one of them
