@@ -27,6 +27,10 @@ pub struct CommonSettings {
     /// The namespace that Treenail runs in: its leases and its certificate authority are there.
     #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "treenail-system")]
     pub system_namespace: String,
+    /// Further namespaces whose pods are not judged and may run anywhere, beside kube-system, kube-public, kube-node-lease and Treenail's own.
+    /// Must be the same for the webhook and the controller, and stand in the lists of manifests/base/admission-*.yaml.
+    #[arg(long, env = "EXEMPT_NAMESPACES", value_delimiter = ',', value_parser = namespace, value_name = "NAMESPACES")]
+    pub exempt_namespaces: Vec<String>,
     /// What is logged: a level, or levels by module, as in `info,treenail::server=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -127,6 +131,18 @@ pub fn host(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
+/// The name of a namespace (RFC 1123), or nothing: an empty variable sets none.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name =
+        text.len() <= 63 && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err("the name of a namespace has at most 63 lower-case letters, digits and -, and begins and ends with a letter or a digit; several are separated by commas without spaces"
+        .to_owned())
+}
+
 /// The name of an EKS cluster, by EKS's own rule. An empty one would make tags that match nothing.
 fn cluster_name(text: &str) -> Result<String, String> {
     let is_name = text.len() <= 100
@@ -164,6 +180,16 @@ mod tests {
         }
         for text in ["", "a_b", "a..b", ".a", "a.", "-a", "a-", "a b", "*", "a.*.b", &"a".repeat(64)] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_namespace_is_one_that_the_api_server_takes() {
+        for text in ["", "a", "kube-system", "1st", &"a".repeat(63)] {
+            assert_eq!(namespace(text), Ok(text.to_owned()));
+        }
+        for text in [" ", "a b", "-a", "a-", "Shop", "a.b", "a/b", &"a".repeat(64)] {
+            assert!(namespace(text).is_err(), "{text}");
         }
     }
 

@@ -13,11 +13,12 @@ use crate::admission::policies::Settings;
 use crate::cluster::client;
 use crate::config::CommonSettings;
 
-/// The namespaces that are not judged, as they are compiled in, with the one that Treenail itself runs in. The webhook judges by them and the
-/// controller removes pods by them, so both ask here.
+/// The namespaces that are not judged: those that are compiled in, the one that Treenail itself runs in, and those that the settings name. The
+/// webhook judges by them and the controller removes pods by them, so both ask here.
 fn exempt_namespaces(common: &CommonSettings) -> BTreeSet<String> {
     let mut exempt = Settings::default().exempt_namespaces;
     exempt.insert(common.system_namespace.clone());
+    exempt.extend(common.exempt_namespaces.iter().filter(|name| !name.is_empty()).cloned());
     exempt
 }
 
@@ -44,9 +45,18 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_that_treenail_runs_in_is_exempt_beside_the_usual_ones() {
-        let flags = Flags::parse_from(["treenail", "--system-namespace=platform"]);
-        let exempt = exempt_namespaces(&flags.common);
-        assert!(exempt.contains("platform") && exempt.contains("kube-system"), "{exempt:?}");
+    fn the_namespaces_of_treenail_and_of_the_settings_are_exempt_beside_the_usual_ones() {
+        let exempt = |arguments: &[&str]| {
+            let arguments = ["treenail", "--system-namespace=platform"].iter().chain(arguments);
+            let exempt = exempt_namespaces(&Flags::parse_from(arguments).common);
+            exempt.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        let usual = "kube-node-lease kube-public kube-system platform";
+        assert_eq!(exempt(&[]), format!("{usual} treenail-system"));
+        assert_eq!(exempt(&["--exempt-namespaces="]), format!("{usual} treenail-system"));
+        assert_eq!(
+            exempt(&["--exempt-namespaces=calico-system,falco"]),
+            format!("calico-system falco {usual} treenail-system")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The manifests as they are, before a real API server.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use treenail::admission::policies::Settings;
@@ -11,10 +12,17 @@ use treenail_lab::shared::on_lab;
 use crate::support::cluster::{kubectl, soon};
 use crate::support::world::{on_treenail, treenail};
 
+fn base_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base")
+}
+
 /// The documents of a file of `manifests/base`.
 fn base(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base").join(file);
-    let text = std::fs::read_to_string(path).unwrap();
+    documents(&base_folder().join(file))
+}
+
+fn documents(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
     serde_saphyr::from_multiple(&text).unwrap()
 }
 
@@ -22,18 +30,15 @@ fn strings(list: &Value) -> BTreeSet<String> {
     list.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-#[test]
-fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
-    let mut exempt = Settings::default().exempt_namespaces;
-    // The webhook adds the namespace that it runs in.
-    exempt.insert("treenail-system".to_owned());
+/// The namespaces that each list of exempt ones has, wherever there is one in these manifests.
+fn exempt_namespaces(folder: &Path) -> Vec<(String, Option<BTreeSet<String>>)> {
     let excluded = |selector: &Value| {
         let is_name =
             |term: &&Value| term["key"] == "kubernetes.io/metadata.name" && term["operator"] == "NotIn";
         selector["matchExpressions"].as_array()?.iter().find(is_name).map(|term| strings(&term["values"]))
     };
     let mut lists = Vec::new();
-    for configuration in base("admission-webhooks.yaml") {
+    for configuration in documents(&folder.join("admission-webhooks.yaml")) {
         for entry in configuration["webhooks"].as_array().unwrap() {
             let is_namespaced =
                 entry["rules"].as_array().unwrap().iter().any(|rule| rule["scope"] == "Namespaced");
@@ -42,7 +47,7 @@ fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
             }
         }
     }
-    for policy in base("admission-policies.yaml") {
+    for policy in documents(&folder.join("admission-policies.yaml")) {
         let name = policy["metadata"]["name"].to_string();
         let constraints = &policy["spec"]["matchConstraints"];
         if constraints["resourceRules"][0]["scope"] == "Namespaced" {
@@ -61,8 +66,47 @@ fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
         }
     }
     assert!(lists.len() >= 6, "{lists:?}");
-    for (name, list) in lists {
+    lists
+}
+
+/// Those that the programs know, run in the namespace of the manifests.
+fn compiled_in() -> BTreeSet<String> {
+    let mut exempt = Settings::default().exempt_namespaces;
+    exempt.insert("treenail-system".to_owned());
+    exempt
+}
+
+#[test]
+fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
+    for (name, list) in exempt_namespaces(&base_folder()) {
+        assert_eq!(list, Some(compiled_in()), "{name}");
+    }
+}
+
+#[test]
+fn an_exemption_as_the_docs_tell_it_reaches_every_list_and_both_programs() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/install.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let command =
+        docs.lines().find_map(|line| line.strip_prefix("$ ").filter(|it| it.contains("calico-system")));
+    let copy = tempfile::tempdir().unwrap();
+    let folder = copy.path().join("manifests/base");
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in std::fs::read_dir(base_folder()).unwrap().flatten() {
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    let done = Command::new("sh").args(["-c", command.unwrap()]).current_dir(&copy).status().unwrap();
+    assert!(done.success());
+    let mut exempt = compiled_in();
+    exempt.insert("calico-system".to_owned());
+    for (name, list) in exempt_namespaces(&folder) {
         assert_eq!(list.as_ref(), Some(&exempt), "{name}");
+    }
+    for file in ["webhook.yaml", "controller.yaml"] {
+        let deployment = documents(&folder.join(file)).remove(0);
+        let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+        let setting = variables.iter().find(|variable| variable["name"] == "EXEMPT_NAMESPACES").unwrap();
+        assert_eq!(setting["value"], "calico-system,", "{file}");
     }
 }
 
