@@ -32,7 +32,7 @@ pub struct CommonSettings {
     #[arg(long, env = "EXEMPT_NAMESPACES", value_delimiter = ',', value_parser = namespace, value_name = "NAMESPACES")]
     pub exempt_namespaces: Vec<String>,
     /// What is logged: a level, or levels by module, as in `info,treenail::server=debug`.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: String,
     /// How it is logged.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
@@ -131,6 +131,20 @@ pub fn host(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
+/// Levels, whole or by module. A word that is no level would be taken for a module, and nothing would be logged of any other.
+fn log_level(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let wrong = |part: &&str| !is_level(part.rsplit('=').next().unwrap_or_default().trim());
+    match text.split(',').find(wrong) {
+        None => Ok(text.to_owned()),
+        Some(part) => Err(format!(
+            "{part:?} has no level; use {}, or module=level, several separated by commas",
+            LEVELS.join(", ")
+        )),
+    }
+}
+
 /// The name of a namespace (RFC 1123), or nothing: an empty variable sets none.
 fn namespace(text: &str) -> Result<String, String> {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -180,6 +194,16 @@ mod tests {
         }
         for text in ["", "a_b", "a..b", ".a", "a.", "-a", "a-", "a b", "*", "a.*.b", &"a".repeat(64)] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_level_is_a_level_or_levels_by_module() {
+        for text in ["info", "WARN", "off", "info,treenail::server=debug", "treenail=trace, kube=error"] {
+            assert_eq!(log_level(text), Ok(text.to_owned()));
+        }
+        for text in ["", "loud", "info,treenail", "treenail=loud", "info,", "treenail="] {
+            assert!(log_level(text).unwrap_err().contains("error, warn, info"), "{text}");
         }
     }
 

@@ -18,7 +18,9 @@ pub(super) async fn read(
     client: &Client,
     (service_cidr, endpoint): (String, Option<String>),
 ) -> Result<ClusterFacts> {
-    let version = client.apiserver_version().await.context("ask the API server for its version")?;
+    let version = client.apiserver_version().await;
+    let version =
+        version.with_context(|| format!("ask the API server {} for its version", config.cluster_url))?;
     // Managed control planes report minors such as `33+`.
     let minor = version.minor.trim_end_matches(|character: char| !character.is_ascii_digit());
     Ok(ClusterFacts {

@@ -52,7 +52,8 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     if let Some(notice) = ec2.notice() {
         tracing::warn!(region, notice, "prices");
     }
-    let network = ec2.cluster_network(&settings.cluster_name).await?;
+    let network = ec2.cluster_network(&settings.cluster_name).await;
+    let network = network.with_context(|| format!("ask EKS in AWS region {region} (AWS_REGION)"))?;
     let cluster = Arc::new(cluster_facts::read(&settings, &config, &client, network).await?);
 
     let leases = Leases::stand(&settings, &client, &clock, &mut supervisor);
@@ -127,7 +128,7 @@ pub async fn run(settings: ControllerSettings) -> Result<()> {
     supervisor.spawn("node classes", classes.run(leases.leads_karpenters.subscribe()));
 
     let shutdown = Shutdown::default();
-    let readiness = Readiness::new(caches.checks(), shutdown.clone());
+    let readiness = Readiness::with_notes(caches.checks(), caches.notes(), shutdown.clone());
     supervisor.serve(
         "probe listener",
         listener::serve(probes, None, health::router(readiness), shutdown.clone(), Duration::ZERO),

@@ -25,11 +25,13 @@ fn exempt_namespaces(common: &CommonSettings) -> BTreeSet<String> {
 /// The cluster that this process is to work for, or what was tried and what to do.
 async fn find_cluster() -> anyhow::Result<kube::Config> {
     // Its text holds those of its causes; as a source it would repeat them.
-    client::find().await.map_err(|error| {
+    let config = client::find().await.map_err(|error| {
         anyhow::anyhow!(
             "find the cluster: {error}; set KUBECONFIG to a file that can be read, or run in a pod with a ServiceAccount token"
         )
-    })
+    })?;
+    tracing::info!(url = %config.cluster_url, "the API server that is worked for");
+    Ok(config)
 }
 
 #[cfg(test)]

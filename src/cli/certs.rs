@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{Outcome, explain};
@@ -33,11 +33,18 @@ pub struct Certs {
 impl Certs {
     /// Writes the files; refuses to replace any without --force.
     pub(super) fn run(self) -> Result<Outcome> {
+        if self.directory.exists() && !self.directory.is_dir() {
+            bail!(
+                "--directory {} is a file; name a folder, or one that is to be made",
+                self.directory.display()
+            );
+        }
         let files = ["ca.crt", "ca.key", "tls.crt", "tls.key"].map(|name| self.directory.join(name));
         let existing: Vec<_> =
             files.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
         if !existing.is_empty() && !self.force {
-            explain(&format!("{} exists; --force replaces it", existing.join(", ")));
+            let (exist, them) = if existing.len() == 1 { ("exists", "it") } else { ("exist", "them") };
+            explain(&format!("{} {exist}; --force replaces {them}", existing.join(", ")));
             return Ok(Outcome::Refused);
         }
         let now = WallClock.now();

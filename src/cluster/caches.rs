@@ -129,6 +129,23 @@ impl Caches {
         );
     }
 
+    /// What readiness tells beside its answer: which watches are broken.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Box<dyn Fn() -> Option<String> + Send + Sync>> {
+        vec![
+            self.namespaces.note(),
+            self.workload_types.note(),
+            self.node_pools.note(),
+            self.node_claims.note(),
+            self.node_classes.note(),
+            self.nodes.note(),
+            self.pods.note(),
+            self.daemons.note(),
+            self.attachments.note(),
+            self.volumes.note(),
+        ]
+    }
+
     /// What readiness asks.
     #[must_use]
     pub fn checks(&self) -> Vec<Box<dyn Fn() -> Option<String> + Send + Sync>> {

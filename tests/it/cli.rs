@@ -1,5 +1,6 @@
 //! What people are told on the command line when something is missing or wrong.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -62,6 +63,87 @@ fn a_certificate_for_what_is_no_name_is_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn certificates_go_into_a_folder_and_replace_nothing_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let message = complaint(&treenail(&["certs", "--directory", file.to_str().unwrap()], &[]));
+    assert_eq!(
+        message,
+        format!(
+            "error: --directory {} is a file; name a folder, or one that is to be made\n",
+            file.display()
+        )
+    );
+
+    let made = folder.path().join("made");
+    let certs = || treenail(&["certs", "--directory", made.to_str().unwrap()], &[]);
+    assert!(certs().status.success());
+    let refused = |ending: &str| {
+        let output = certs();
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.ends_with(ending), "{message}");
+    };
+    refused("tls.key exist; --force replaces them\n");
+    for name in ["ca.crt", "ca.key", "tls.key"] {
+        std::fs::remove_file(made.join(name)).unwrap();
+    }
+    refused("tls.crt exists; --force replaces it\n");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused_with_those_that_are() {
+    for command in ["webhook", "controller"] {
+        let message = complaint(&treenail(&[command], &[("LOG_LEVEL", "loud"), ("CLUSTER_NAME", "lab")]));
+        assert!(
+            message.contains("\"loud\" has no level; use off, error, warn, info, debug, trace"),
+            "{message}"
+        );
+    }
+}
+
+/// A kubeconfig of an API server that is not there.
+fn nobody_answers(folder: &Path) -> PathBuf {
+    let kubeconfig = folder.join("kubeconfig");
+    let nobody = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n\
+                  clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\nusers: [{name: u, user: {}}]\n";
+    std::fs::write(&kubeconfig, nobody).unwrap();
+    kubeconfig
+}
+
+/// Whoever reads the log may go, and the disk that it is on may fill up.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut webhook = Command::new(env!("CARGO_BIN_EXE_treenail"))
+        .args(["webhook", "--webhook-port=0", "--log-level=trace", "--shutdown-delay=0s"])
+        .args(ANY_PORTS)
+        .env("KUBECONFIG", nobody_answers(folder.path()))
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !catches_sigterm(webhook.id()) {
+        assert_eq!(webhook.try_wait().unwrap(), None, "it ended");
+        assert!(std::time::Instant::now() < deadline, "it does not listen for SIGTERM");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // It writes a good deal until it has ended as it should.
+    let told = Command::new("kill").args(["-TERM", &webhook.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(webhook.wait().unwrap().code(), Some(0));
+}
+
+fn catches_sigterm(process: u32) -> bool {
+    const SIGTERM: u64 = 1 << (15 - 1);
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & SIGTERM != 0)
+}
+
+#[test]
 fn the_help_of_the_controller_names_the_settings_of_aws() {
     let output = treenail(&["controller", "--help"], &[]);
     assert!(output.status.success());
@@ -81,11 +163,8 @@ fn the_help_of_the_controller_names_the_settings_of_aws() {
 #[test]
 fn files_that_are_not_there_yet_are_told_of_once() {
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    // Nobody answers there, which does not keep the webhook from looking at its files.
-    let nobody = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n\
-                  clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\nusers: [{name: u, user: {}}]\n";
-    std::fs::write(&kubeconfig, nobody).unwrap();
+    // That nobody answers does not keep the webhook from looking at its files.
+    let kubeconfig = nobody_answers(folder.path());
     let log = folder.path().join("log");
     let mut webhook = Command::new(env!("CARGO_BIN_EXE_treenail"))
         .args(["webhook", "--webhook-port=0", "--log-format=text", "--log-level=treenail=debug"])
@@ -106,4 +185,5 @@ fn files_that_are_not_there_yet_are_told_of_once() {
     webhook.wait().unwrap();
     let (looks, told) = (looks(), logged().matches("the files are not served").count());
     assert!(looks >= 2 && told == 1, "{}", logged());
+    assert!(logged().contains("the API server that is worked for url=http://127.0.0.1:9/"), "{}", logged());
 }
