@@ -9,30 +9,10 @@ use super::json::null_as_default;
 use super::object::Metadata;
 use super::parse;
 use super::policies::Policies;
+use super::reference::Reference;
 use super::review::{Kind, Review};
 use crate::api::labels::{KARPENTER_AWS_GROUP, WORKLOAD_TYPE};
 use crate::api::{nodepool, workload_type};
-
-/// An object, by its kind and name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
-    /// A WorkloadType.
-    WorkloadType(String),
-    /// A NodePool.
-    NodePool(String),
-    /// An EC2NodeClass.
-    NodeClass(String),
-}
-
-impl Reference {
-    /// The object's name, as somebody wrote it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::WorkloadType(name) | Self::NodePool(name) | Self::NodeClass(name) => name,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct Namespace<'a> {

@@ -34,6 +34,7 @@ mod placement;
 mod pods;
 pub mod policies;
 pub mod reason;
+pub mod reference;
 mod resources;
 pub mod review;
 mod selector;

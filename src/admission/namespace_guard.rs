@@ -11,6 +11,7 @@ use super::object::Metadata;
 use super::parse;
 use super::policies::{Closed, Policies};
 use super::reason::{KnownNames, Reason};
+use super::reference::Reference;
 use super::warning::Warning;
 use crate::api::labels::{self, TEAM, TREENAIL_GROUP, WORKLOAD_TYPE};
 
@@ -52,7 +53,7 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
                 warnings.push(Warning::TypeClosed { object: object(), workload_type: policy.name.clone() });
             }
             (WORKLOAD_TYPE, Some(_)) => {}
-            (WORKLOAD_TYPE, None) if policies.may_exist(value) => {
+            (WORKLOAD_TYPE, None) if policies.may_exist(&Reference::WorkloadType(value.to_string())) => {
                 reasons.push(Reason::WorkloadTypeNotKnown { workload_type: value.to_string() });
             }
             (WORKLOAD_TYPE, None) => reasons.push(Reason::UnknownWorkloadType {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::owned::OwnedTaints;
+use super::reference::Reference;
 use crate::api::{conditions, ec2nodeclass, labels, nodepool, workload_type as api};
 use crate::model::envelope::{Envelope, Generations};
 use crate::model::node_pool::NodePool;
@@ -156,8 +157,8 @@ pub struct Policies {
     /// What the labels of each pool's nodes can be by the time that pods can use them, those of its types included.
     node_labels: BTreeMap<String, Requirements>,
     node_classes: BTreeMap<String, i64>,
-    /// Types that are not known here, and may exist all the same.
-    doubtful_types: BTreeSet<String>,
+    /// What is not known here, and may exist all the same.
+    doubtful: BTreeSet<Reference>,
 }
 
 impl Policies {
@@ -207,7 +208,7 @@ impl Policies {
             pools: inventory.pools,
             node_labels,
             node_classes: inventory.node_classes,
-            doubtful_types: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -224,11 +225,11 @@ impl Policies {
         policies
     }
 
-    /// The same, where nobody could say whether there are types of these names.
+    /// The same, where nobody could say whether these exist.
     #[must_use]
-    pub fn doubting(&self, types: impl IntoIterator<Item = String>) -> Self {
+    pub fn doubting(&self, references: impl IntoIterator<Item = Reference>) -> Self {
         let mut policies = self.clone();
-        policies.doubtful_types.extend(types);
+        policies.doubtful.extend(references);
         policies
     }
 
@@ -251,9 +252,9 @@ impl Policies {
         self.by_type.get(workload_type)
     }
 
-    /// Whether there may be a type of the name although none is known.
-    pub(super) fn may_exist(&self, workload_type: &str) -> bool {
-        self.doubtful_types.contains(workload_type)
+    /// Whether there may be such an object although none is known.
+    pub(super) fn may_exist(&self, reference: &Reference) -> bool {
+        self.doubtful.contains(reference)
     }
 
     pub(super) fn owned(&self) -> &OwnedTaints {

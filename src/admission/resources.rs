@@ -15,6 +15,7 @@ use super::decide::Verdict;
 use super::parse::{self, Malformed};
 use super::policies::Policies;
 use super::reason::Reason;
+use super::reference::Reference;
 use super::review::Review;
 use super::warning::Warning;
 use crate::api::ec2nodeclass::Ec2NodeClass;
@@ -49,7 +50,11 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     let mut types = policies.types().clone();
     types.insert(new.name.clone(), new.clone());
     let fleet = Fleet { types: &types, pools: policies.pools(), nodes: &[] };
-    let missing = new.pools.iter().filter(|pool| !pool.is_empty() && !policies.pools().contains_key(*pool));
+    let is_missing = |pool: &&String| {
+        let is_known = policies.pools().contains_key(*pool);
+        !pool.is_empty() && !is_known && !policies.may_exist(&Reference::NodePool((*pool).clone()))
+    };
+    let missing = new.pools.iter().filter(is_missing);
     verdict
         .warn(missing.map(|pool| Warning::PoolMissing { object: objects.name.clone(), pool: pool.clone() }));
     verdict.warn(shared_pools(policies, &new, &objects.name));
@@ -99,7 +104,10 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
     }
     let mut verdict = objects.judge(|object| invalid(NodePool::invalid_fields(object)).collect());
     verdict.warn(objects.unhonoured(unsupported::Kind::NodePool));
-    if class.group == labels::KARPENTER_AWS_GROUP && !policies.has_node_class(&class.name) {
+    let is_known = || {
+        policies.has_node_class(&class.name) || policies.may_exist(&Reference::NodeClass(class.name.clone()))
+    };
+    if class.group == labels::KARPENTER_AWS_GROUP && !is_known() {
         let class = class.name.clone();
         verdict.warn([Warning::NodeClassMissing { object: objects.name.clone(), class }]);
     }

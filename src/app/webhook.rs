@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 
 use super::exempt_namespaces;
 use super::supervisor::Supervisor;
-use crate::admission::missing::Reference;
 use crate::admission::policies::{Inventory, Policies, Settings};
+use crate::admission::reference::Reference;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;

@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use super::review::Answer;
 use super::webhook::{Judge, JudgeError, Judgement, Route};
 use crate::admission::decide::{Endpoint, Question, Verdict, decide};
-use crate::admission::missing::{Reference, missing};
+use crate::admission::missing::missing;
 use crate::admission::policies::{Inventory, Policies};
+use crate::admission::reference::Reference;
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
 use crate::api::labels;
@@ -76,15 +77,15 @@ impl PolicyJudge {
     }
 
     /// The policies with what the object names and they miss: one `kubectl apply` makes both, faster than the watch tells of the first.
-    /// Whatever goes wrong here, it stays unknown: a namespace is refused, and told that its type may exist; others are told.
+    /// What could not be looked up may exist or not: a namespace is refused, and told that its type may; of pools and classes nothing is said.
     async fn with_what_is_named(&self, policies: Arc<Policies>, review: &Review<'_>) -> Arc<Policies> {
         let mut named = missing(&policies, review);
         named.retain(|reference| is_object_name(reference.name()));
-        named.truncate(OBJECTS_AT_ONCE);
         if named.is_empty() {
             return policies;
         }
-        let types: Vec<_> = named.iter().filter_map(workload_type).collect();
+        let not_asked = named.split_off(named.len().min(OBJECTS_AT_ONCE));
+        let all: Vec<_> = named.iter().chain(&not_asked).cloned().collect();
         let ask = async |reference: Reference| {
             let _turn = self.objects_at_once.acquire().await.map_err(|closed| closed.to_string())?;
             (self.lookups.object)(reference).await
@@ -93,13 +94,13 @@ impl PolicyJudge {
         let asked = tokio::time::timeout(OBJECTS_WITHIN, asked).await;
         match asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())) {
             Ok(found) => {
-                let now = self.clock.now();
-                Arc::new(found.into_iter().fold((*policies).clone(), |known, more| known.knowing(more, now)))
+                let (now, policies) = (self.clock.now(), policies.doubting(not_asked));
+                Arc::new(found.into_iter().fold(policies, |known, more| known.knowing(more, now)))
             }
             Err(error) => {
                 let (kind, name) = (review.kind.noun(), &review.name);
                 tracing::warn!(kind, name = %Excerpt(name), error, "what it names could not be looked up");
-                Arc::new(policies.doubting(types))
+                Arc::new(policies.doubting(all))
             }
         }
     }
@@ -167,13 +168,6 @@ impl Judge for PolicyJudge {
         body: Bytes,
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(route, &body).await }.boxed()
-    }
-}
-
-fn workload_type(reference: &Reference) -> Option<String> {
-    match reference {
-        Reference::WorkloadType(name) => Some(name.clone()),
-        Reference::NodePool(_) | Reference::NodeClass(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
+use crate::admission::reference::Reference;
 use crate::admission::testing::{Call, NOW, World, inventory, node_pool, show, workload_type};
 
 fn namespace(name: &str, labels: Value) -> Call {
@@ -51,7 +52,9 @@ fn an_unknown_type_is_refused_with_the_nearest_one() {
 #[test]
 fn a_type_that_could_not_be_looked_up_is_refused_and_not_called_missing() {
     let mut world = World::new();
-    world.policies = world.policies.doubting(["batch".to_owned(), "application".to_owned()]);
+    world.policies = world
+        .policies
+        .doubting(["batch", "application"].map(|name| Reference::WorkloadType(name.to_owned())));
     let outcome =
         |name: &str| world.outcome(&namespace("new", json!({ "treenail.dev/workload-type": name })));
     assert_eq!(
