@@ -22,6 +22,7 @@ use crate::cluster::FIELD_MANAGER;
 use crate::cluster::cache::{Cache, part};
 use crate::cluster::write::within;
 use crate::config::WebhookSettings;
+use crate::lifecycle::backoff;
 use crate::ports::clock::Clock;
 use crate::tls::authority::Authority;
 use crate::tls::files::{self, Files};
@@ -255,8 +256,8 @@ impl CertificateKeeper {
             *failures = 0;
             return WRITE_IS_SEEN_WITHIN;
         };
-        let wait = WRITE_IS_SEEN_WITHIN.saturating_mul(2_u32.saturating_pow(*failures)).min(LOOK_EVERY);
         *failures = failures.saturating_add(1);
+        let wait = WRITE_IS_SEEN_WITHIN.saturating_mul(backoff::factor(*failures)).min(LOOK_EVERY);
         tracing::warn!(
             error = format!("{error:#}"),
             "the certificate could not be brought forward; it is tried again in {} s",

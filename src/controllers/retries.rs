@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lifecycle::backoff;
+
 /// After the first failure; doubled with each further one.
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait.
@@ -39,8 +41,9 @@ impl Retries {
             return Duration::ZERO;
         }
         let failure = self.failures.entry(name.to_owned()).or_insert(Failure { count: 0, until: now });
-        let wait = FIRST.saturating_mul(2_u32.saturating_pow(failure.count)).min(MOST);
-        *failure = Failure { count: failure.count.saturating_add(1), until: now + wait };
+        let count = failure.count.saturating_add(1);
+        let wait = FIRST.saturating_mul(backoff::factor(count)).min(MOST);
+        *failure = Failure { count, until: now + wait };
         wait
     }
 

@@ -23,8 +23,13 @@ pub fn later(moment: Timestamp, wait: SignedDuration) -> Timestamp {
 /// After so many failures in a row: `first`, twice as long after each further one, and never longer than `most`.
 #[must_use]
 pub fn doubled(first: SignedDuration, failures: u32, most: SignedDuration) -> SignedDuration {
-    let factor = 2_i32.saturating_pow(failures.saturating_sub(1).min(30));
-    first.saturating_mul(factor).min(most)
+    first.saturating_mul(i32::try_from(factor(failures)).unwrap_or(i32::MAX)).min(most)
+}
+
+/// How many times as long as at first: twice as long with each failure in a row after the first.
+#[must_use]
+pub fn factor(failures: u32) -> u32 {
+    2_u32.saturating_pow(failures.saturating_sub(1))
 }
 
 #[cfg(test)]
