@@ -49,8 +49,10 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
     ///
     /// Calling again with the same claim and attempt launches nothing: it returns the instance that the earlier call launched,
     /// even if that call's answer was lost or its process died. After an error with [`is_answered`](CloudError::is_answered)
-    /// the next call must use the next attempt; after any other error the same one. What is asked for and cannot be honoured
-    /// is refused, never left out.
+    /// the next call must use the next attempt; after any other error the same one, also where the call was refused: an earlier
+    /// call of the attempt may have launched. After one with [`is_spent`](CloudError::is_spent), the next attempt may be used once
+    /// the answer is still the same when an instance of the last would show. What is asked for and cannot be honoured is refused,
+    /// never left out.
     fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>>;
 
     /// The instance, in whatever state; not found once it is terminated.

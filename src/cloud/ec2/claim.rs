@@ -1,7 +1,8 @@
 //! Launching a claim: the order of the calls, what is tried again, and how an instance is found whose launch was forgotten.
 //!
 //! Nothing is launched twice: a repeated request is the same request to EC2 by its token, and where it asks for something else by
-//! now, the instance is found by the tag that holds the token.
+//! now, the instance is found by the tag that holds the token. Only a fleet that is answered without an instance is the last word on its
+//! token; a call that is refused says nothing of what earlier ones with the token did.
 
 use super::client::{Api, Filter};
 use super::launch::{self, FleetAnswer, FleetInstance, FleetRequest, Inputs, Launch};
@@ -64,14 +65,15 @@ impl<A: Api> Ec2<A> {
                 return Err(Failure::TokenMismatch);
             }
             if !errors::is_template_gone(&error.code) || is_second_try {
-                let is_refusal = error.is_refusal;
                 let mut error = error.on("ask for an instance");
                 if matches!(error.class, ErrorClass::NotFound | ErrorClass::NoCapacity) {
                     // "Not found" would be the instance, to whoever launches. And a refusal of the whole call (a quota on fleets) says of no
                     // offering that it is short: a plan that is made anew would ask for the same at once, so the claim has to wait.
                     error.class = ErrorClass::Other;
                 }
-                return Err(Failure::Cloud(if is_refusal { error.answered() } else { error }));
+                // Not the last word on its token: EC2 judges caller and permissions before it looks whether it knows the token, so that
+                // an earlier call may have launched.
+                return Err(Failure::Cloud(error));
             }
             self.templates.forget(&launch.templates);
             is_second_try = true;
@@ -92,7 +94,7 @@ impl<A: Api> Ec2<A> {
         found.sort_by(|a, b| (a.launched_at, &a.provider_id).cmp(&(b.launched_at, &b.provider_id)));
         let Some(instance) = found.into_iter().next() else {
             let message = "EC2 remembers the launch, and shows no instance of it; it may appear in a moment";
-            return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message));
+            return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message).spent());
         };
         let instance_type = find_type(types, &instance.instance_type, action)?;
         Ok(launch::launched(instance_type, instance.provider_id, &instance.zone, &instance.image_id, request))

@@ -17,9 +17,6 @@ pub struct ApiError {
     pub code: String,
     /// What AWS or the connection says.
     pub message: String,
-    /// Whether AWS refused the call. Else nobody knows whether it took effect: it timed out, the connection broke, or the
-    /// service failed.
-    pub is_refusal: bool,
 }
 
 /// Something that does not exist.
@@ -244,7 +241,6 @@ mod tests {
             operation: "DescribeSubnets",
             code: code.to_owned(),
             message: "no".to_owned(),
-            is_refusal: true,
         };
         assert_eq!(error("Throttling").to_string(), "DescribeSubnets: Throttling: no");
         assert_eq!(error("").to_string(), "DescribeSubnets: no");

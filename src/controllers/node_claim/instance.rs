@@ -66,6 +66,7 @@ fn class_not_found(name: &str) -> LaunchFailure {
         reason: "NodeClassNotFound".to_owned(),
         message: format!("EC2NodeClass {name} does not exist; create it, or delete the NodeClaim"),
         is_answered: false,
+        is_spent: false,
     }
 }
 
@@ -81,6 +82,7 @@ fn failure(error: CloudError) -> LaunchFailure {
         reason: error.reason.to_owned(),
         message: error.to_string(),
         is_answered: error.is_answered,
+        is_spent: error.is_spent,
     }
 }
 

@@ -280,19 +280,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     move |error| {
-        let is_refusal = match &error {
-            SdkError::ServiceError(answer) => !answer.raw().status().is_server_error(),
-            // Nothing was sent.
-            SdkError::ConstructionFailure(_) => true,
-            _ => false,
-        };
         let code = error.code().unwrap_or_default().to_owned();
         let message = match error.message() {
             Some(message) => message.to_owned(),
             None if code.is_empty() => chain(&error),
             None => String::new(),
         };
-        ApiError { operation, code, message, is_refusal }
+        ApiError { operation, code, message }
     }
 }
 

@@ -55,7 +55,7 @@ async fn a_refusal_of_the_whole_call_is_no_lack_of_capacity() {
         let world = World::new();
         world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", code)));
         let error = world.launch("uid-1", 0).await.unwrap_err();
-        assert_eq!((error.class, error.is_answered), (ErrorClass::Other, true), "{code}");
+        assert_eq!((error.class, error.is_answered), (ErrorClass::Other, false), "{code}");
     }
 }
 
@@ -179,7 +179,24 @@ async fn a_launch_whose_outcome_nobody_knows_is_to_be_repeated_with_the_same_tok
         .push_back(Err(refusal("CreateFleet", "IdempotentParameterMismatch")));
     let error = world.launch("uid-1", 0).await.unwrap_err();
     assert_eq!((error.class, error.reason, error.is_answered), (ErrorClass::Other, "LaunchInDoubt", false));
-    world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", "RequestLimitExceeded")));
-    let error = world.launch("uid-1", 0).await.unwrap_err();
-    assert_eq!((error.class, error.is_answered), (ErrorClass::Throttled, true));
+    assert!(error.is_spent, "an instance may show yet");
+}
+
+/// EC2 looks at the caller, and at how often it calls, before it looks at the token.
+#[tokio::test]
+async fn a_call_that_is_refused_says_nothing_of_an_earlier_one_with_its_token() {
+    let refusals = [
+        ("RequestLimitExceeded", ErrorClass::Throttled),
+        ("ExpiredToken", ErrorClass::Unauthorised),
+        ("UnauthorizedOperation", ErrorClass::Unauthorised),
+        ("InvalidParameterValue", ErrorClass::Other),
+    ];
+    for (code, class) in refusals {
+        let world = World::new();
+        let first = world.launch("uid-1", 0).await.unwrap();
+        world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", code)));
+        let error = world.launch("uid-1", 0).await.unwrap_err();
+        assert_eq!((error.class, error.is_answered, error.is_spent), (class, false, false), "{code}");
+        assert_eq!(world.launch("uid-1", 0).await.unwrap(), first, "{code}");
+    }
 }
