@@ -63,6 +63,15 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
     /// Every instance of the cluster's pools that is not terminated, whoever launched it, by provider id.
     fn list<'a>(&'a self, cluster: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>>;
 
+    /// The instance that any attempt of the claim launched, of those that [`list`](Self::list) would show; of several one that runs.
+    ///
+    /// For a claim that is launched no more. Many claims may ask at once, so that not all instances are to be gone through for each.
+    fn find_of_claim<'a>(
+        &'a self,
+        cluster: &'a str,
+        claim_uid: &'a str,
+    ) -> Answer<'a, Result<Option<Instance>, CloudError>>;
+
     /// Asks for the instance to be terminated. To be called until the answer is "not found": only then is it gone.
     ///
     /// Only what [`list`](Self::list) would show is ever terminated: a status that was copied or restored from elsewhere may name

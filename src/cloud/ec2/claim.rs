@@ -11,7 +11,7 @@ use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::model::InstanceType;
-use crate::ports::cloud::{LaunchRequest, Launched};
+use crate::ports::cloud::{Instance, InstanceState, LaunchRequest, Launched};
 use crate::ports::{CloudError, ErrorClass};
 
 /// Why a fleet request came to nothing.
@@ -89,15 +89,35 @@ impl<A: Api> Ec2<A> {
     ) -> Result<Launched, CloudError> {
         let action = "look for the instance of an earlier launch";
         // Whatever the attempt: a claim has one instance.
-        let token = Filter::tag(labels::CLIENT_TOKEN_TAG, &format!("{}-*", request.claim.uid));
-        let mut found = self.api.instances(&[token]).await.map_err(|error| error.on(action))?;
-        found.sort_by(|a, b| (a.launched_at, &a.provider_id).cmp(&(b.launched_at, &b.provider_id)));
-        let Some(instance) = found.into_iter().next() else {
+        let found = self.instance_of(request.claim.uid, Vec::new(), action).await?;
+        // What is being terminated will never be a node.
+        let Some(instance) = found.filter(|instance| instance.state != InstanceState::ShuttingDown) else {
             let message = "EC2 remembers the launch, and shows no instance of it; it may appear in a moment";
             return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message).spent());
         };
         let instance_type = find_type(types, &instance.instance_type, action)?;
         Ok(launch::launched(instance_type, instance.provider_id, &instance.zone, &instance.image_id, request))
+    }
+
+    /// The instance that any attempt of the claim launched, of those that pass the filters. One that runs or will goes before one that was
+    /// stopped, and that before one that ends.
+    pub(super) async fn instance_of(
+        &self,
+        claim_uid: &str,
+        mut filters: Vec<Filter>,
+        action: &str,
+    ) -> Result<Option<Instance>, CloudError> {
+        filters.push(Filter::tag(labels::CLIENT_TOKEN_TAG, &format!("{claim_uid}-*")));
+        let found = self.api.instances(&filters).await.map_err(|error| error.on(action))?;
+        let rank = |instance: &Instance| match instance.state {
+            InstanceState::Pending | InstanceState::Running => 0,
+            InstanceState::Stopped => 1,
+            InstanceState::ShuttingDown => 2,
+        };
+        let order =
+            |instance: &Instance| (rank(instance), instance.launched_at, instance.provider_id.clone());
+        let its = found.into_iter().filter(|instance| instance.claim_uid() == Some(claim_uid));
+        Ok(its.min_by_key(order))
     }
 }
 

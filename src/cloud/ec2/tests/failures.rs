@@ -6,6 +6,7 @@ use super::*;
 use crate::cloud::ec2::fake::{refusal, timeout};
 use crate::cloud::ec2::launch::{FleetAnswer, FleetError, FleetInstance};
 use crate::model::instance_type::CapacityType;
+use crate::ports::cloud::InstanceState;
 
 fn missing(instance_type: &str, zone: &str, code: &str) -> FleetError {
     FleetError {
@@ -180,6 +181,25 @@ async fn a_launch_whose_outcome_nobody_knows_is_to_be_repeated_with_the_same_tok
     let error = world.launch("uid-1", 0).await.unwrap_err();
     assert_eq!((error.class, error.reason, error.is_answered), (ErrorClass::Other, "LaunchInDoubt", false));
     assert!(error.is_spent, "an instance may show yet");
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_is_not_taken_for_the_claims() {
+    let world = World::new();
+    world.launch("uid-1", 0).await.unwrap();
+    let second = world.launch("uid-1", 1).await.unwrap();
+    let adopt = async |state: InstanceState| {
+        world.fake().account().instances[0].state = state;
+        let mismatch = Err(refusal("CreateFleet", "IdempotentParameterMismatch"));
+        world.fake().account().fleet_answers.push_back(mismatch);
+        world.launch("uid-1", 1).await
+    };
+    assert_eq!(adopt(InstanceState::ShuttingDown).await.unwrap().provider_id, second.provider_id);
+    assert_eq!(adopt(InstanceState::Stopped).await.unwrap().provider_id, second.provider_id);
+    world.fake().account().instances.truncate(1);
+    assert!(adopt(InstanceState::Stopped).await.is_ok(), "it may be started again");
+    let error = adopt(InstanceState::ShuttingDown).await.unwrap_err();
+    assert!(error.is_spent && !error.is_answered, "{error}");
 }
 
 /// EC2 looks at the caller, and at how often it calls, before it looks at the token.
