@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cloud::ec2::errors::ApiError;
 use crate::cloud::ec2::fake::{refusal, timeout};
 use crate::cloud::ec2::launch::{FleetAnswer, FleetError, FleetInstance};
 use crate::model::instance_type::CapacityType;
@@ -100,6 +101,41 @@ async fn an_answer_without_an_instance_says_what_is_to_be_done() {
         "LaunchTemplateNotFound",
     )
     .await;
+}
+
+/// Nothing is gained by asking for the same again.
+#[tokio::test]
+async fn what_stays_wrong_until_somebody_changes_it_is_given_up_and_says_what_to_change() {
+    let cases = [
+        (
+            "InvalidUserData.Malformed",
+            "User data is limited to 16384 bytes",
+            "UserDataSizeLimitExceeded",
+            "use fewer or shorter labels and taints in the NodePool",
+        ),
+        (
+            "InvalidParameter",
+            "Security group sg-1 and subnet subnet-1 belong to different networks.",
+            "SecurityGroupSubnetVPCMismatch",
+            "let subnetSelectorTerms and securityGroupSelectorTerms of the EC2NodeClass select from one VPC",
+        ),
+    ];
+    for (code, message, reason, remedy) in cases {
+        let world = World::new();
+        let called = ApiError { message: message.to_owned(), ..refusal("CreateFleet", code) };
+        let in_fleet = FleetError { message: message.to_owned(), ..missing("c7i.xlarge", "a", code) };
+        let answer = FleetAnswer { instances: Vec::new(), errors: vec![in_fleet] };
+        world.fake().account().fleet_answers.extend([Err(called), Ok(answer)]);
+        for is_answered in [false, true] {
+            let error = world.launch("uid-1", 0).await.unwrap_err();
+            assert_eq!(
+                (error.class, error.reason, error.is_answered),
+                (ErrorClass::NotReady, reason, is_answered),
+                "{error}"
+            );
+            assert!(error.to_string().ends_with(&format!("; {remedy}")), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
