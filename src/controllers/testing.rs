@@ -215,6 +215,15 @@ impl CloudProvider for FakeCloud {
         Box::pin(async { Ok(self.listed.clone()) })
     }
 
+    fn find_of_claim<'a>(
+        &'a self,
+        _: &'a str,
+        claim_uid: &'a str,
+    ) -> Answer<'a, Result<Option<Instance>, CloudError>> {
+        let its = self.listed.iter().find(|instance| instance.claim_uid() == Some(claim_uid));
+        Box::pin(async move { Ok(its.cloned()) })
+    }
+
     fn terminate<'a>(&'a self, _: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {
         self.called(format!("terminate {id}"));
         Box::pin(async move {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::terminate::LAUNCH_SHOWS_WITHIN;
 use crate::api::labels;
-use crate::api::nodeclaim::{LAUNCHED, REGISTERED};
+use crate::api::nodeclaim::LAUNCHED;
 use crate::model::{Node, NodeClaim, ObjectRef, ProviderId};
 
 /// An instance without a claim is left alone for so long after its launch.
@@ -74,7 +74,8 @@ impl Inventory<'_> {
         self.listed_at.duration_since(since) >= LEAST_AGE
     }
 
-    /// Of claims that are not registered yet liveness takes care, of deleted ones their finalization.
+    /// Whether registered or not: an instance that ended before its node came would hold its pods until the registration timeout. Of
+    /// deleted claims their finalization takes care.
     fn has_lost_its_instance(&self, claim: &NodeClaim) -> bool {
         let Some(provider_id) = &claim.provider_id else { return false };
         let is_vouched_for = || {
@@ -82,7 +83,6 @@ impl Inventory<'_> {
             { nodes }.any(|node| node.is_ready)
         };
         claim.deleted.is_none()
-            && claim.is(REGISTERED)
             && claim.true_since(LAUNCHED).is_some_and(|launched| self.is_settled(launched))
             && !self.exists(provider_id)
             && !is_vouched_for()

@@ -1,8 +1,9 @@
 //! From a claim to its instance: when to launch, how an answer is noted, what to do about a failure.
 //!
 //! A launch is idempotent for the claim's UID and the attempt. The attempt goes up only when the cloud has refused the one before for
-//! good, and is noted on the claim before it is used, so that at any moment at most one attempt can have an instance: after a crash the
-//! same attempt is made again and is answered with the instance that it has.
+//! good, or can make it no more and has shown no instance of it for long enough, and is noted on the claim before it is used, so that at any
+//! moment at most one attempt can have an instance: after a crash the same attempt is made again and is answered with the instance that it
+//! has. A call that is refused is no refusal of its attempt: an earlier call may have launched it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use super::memory::{
 };
 use super::notice::{InTheWay, Notice};
 use super::planted::PlantedPod;
+use super::terminate::LAUNCH_SHOWS_WITHIN;
 use crate::api::conditions::Change;
 use crate::api::nodeclaim::LAUNCHED;
 use crate::model::NodeClaim;
@@ -91,7 +93,10 @@ fn next<'m>(claim: &NodeClaim, memory: &'m ClaimMemory, now: Timestamp) -> Next<
         }
         LaunchProblem::Other if now >= liveness::launch_deadline(claim) => Next::TimeOut(failure),
         LaunchProblem::Other if now < known.ask_again => Next::Wait(failure, known.ask_again),
-        LaunchProblem::Other if failure.is_answered && attempt == self::attempt(claim) => {
+        LaunchProblem::Other
+            if attempt == self::attempt(claim)
+                && (failure.is_answered || memory.is_spent_for(LAUNCH_SHOWS_WITHIN)) =>
+        {
             Next::CountUp(attempt.saturating_add(1))
         }
         LaunchProblem::Other => Next::Start,

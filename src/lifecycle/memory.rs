@@ -56,6 +56,8 @@ pub struct LaunchFailure {
     /// Whether the cloud has refused this attempt for good, so that no instance comes of it. Otherwise the answer may have been lost,
     /// and the same attempt is made again.
     pub is_answered: bool,
+    /// Whether the same attempt cannot be made again, and shows no instance: there is none if it still shows none a while later.
+    pub is_spent: bool,
 }
 
 /// What the cloud said about an instance.
@@ -167,6 +169,10 @@ pub struct ClaimMemory {
     pub(super) launch: Option<Known<LaunchResult>>,
     /// How often a launch failed in a row; kept while the next one is under way.
     launch_failures: u32,
+    /// Since when every answer was that the attempt is spent.
+    spent_since: Option<Timestamp>,
+    /// Since when the cloud is asked for an instance of the claim, with no launch meanwhile.
+    pub(super) looks_since: Option<Timestamp>,
     pub(super) found: Option<Known<Result<Option<ProviderId>, String>>>,
     pub(super) owner: Option<Known<Result<Option<String>, String>>>,
     pub(super) instance: Option<Known<Result<Existence, String>>>,
@@ -180,7 +186,11 @@ impl ClaimMemory {
     /// To be called before an effect is carried out: what was known of the same thing counts no more, in case no answer comes.
     pub fn begin(&mut self, effect: &Effect) {
         if matches!(effect, Effect::Launch { .. }) {
-            self.launch = None;
+            if self.launch.is_none() {
+                // What became of the last one is not known.
+                self.spent_since = None;
+            }
+            (self.launch, self.found, self.looks_since) = (None, None, None);
         }
     }
 
@@ -193,6 +203,8 @@ impl ClaimMemory {
         match answer {
             Answer::Launch { attempt, result } => {
                 let is_failure = result.is_err();
+                let is_spent = result.as_ref().is_err_and(|failure| failure.is_spent);
+                self.spent_since = is_spent.then(|| self.spent_since.unwrap_or(now));
                 let value = match result {
                     Ok(instance) => LaunchResult::Launched(instance),
                     Err(failure) => LaunchResult::Failed { attempt, failure },
@@ -203,6 +215,7 @@ impl ClaimMemory {
             }
             Answer::Found(result) => {
                 let before = self.found.as_ref().map(|known| known.failures);
+                self.looks_since.get_or_insert(now);
                 self.found = Some(Known::new(result.clone(), now, result.is_err(), before, POLL));
             }
             Answer::Owner(result) => {
@@ -238,6 +251,12 @@ impl ClaimMemory {
         self.evictions.retain(|uid, _| {
             pods.iter().any(|pod| pod.uid == *uid) || planted.iter().any(|planted| planted.pod.uid == *uid)
         });
+    }
+
+    /// Whether the attempt of the last launch is spent, and showed no instance so long after the first time that this was said.
+    pub(super) fn is_spent_for(&self, long: SignedDuration) -> bool {
+        let last = self.launch.as_ref().map(|known| known.at);
+        self.spent_since.is_some_and(|since| last >= Some(backoff::later(since, long)))
     }
 
     /// Whether the cloud has answered the last launch, and it was this attempt, with a refusal: no instance comes of it.

@@ -62,7 +62,10 @@ fn find_instance(draft: &mut Draft<'_>) {
         draft.push(Effect::RemoveClaimFinalizer);
         return;
     }
-    let certain_from = later(claim.deleted.unwrap_or(claim.created), LAUNCH_SHOWS_WITHIN);
+    // A launch may have been under way when the claim was deleted, here or in a process that has crashed since: before the first look it
+    // had ended.
+    let last_launch = memory.looks_since.max(Some(claim.deleted.unwrap_or(claim.created)));
+    let certain_from = later(last_launch.unwrap_or(draft.now), LAUNCH_SHOWS_WITHIN);
     match memory.found.as_ref() {
         None => draft.push(Effect::FindInstance),
         Some(known) => match &known.value {

@@ -10,7 +10,7 @@ use crate::model::testing::nodes::registered_node;
 mod world;
 
 fn scripts() -> Vec<(&'static str, Script)> {
-    use Reply::{Fails, HasNoCapacity, Launches, LaunchesUnheard, Refuses};
+    use Reply::{Fails, HasNoCapacity, Launches, LaunchesUnheard, Mismatches, Refuses, RefusesCall};
     let base = Script::default;
     vec![
         ("a life", base()),
@@ -32,6 +32,32 @@ fn scripts() -> Vec<(&'static str, Script)> {
             "refused, failed, lost, launched",
             Script { replies: vec![Refuses, Fails, Refuses, LaunchesUnheard], ..base() },
         ),
+        (
+            "the answer is lost and the repetition refused",
+            Script { replies: vec![LaunchesUnheard, RefusesCall, RefusesCall], ..base() },
+        ),
+        (
+            "the answer is lost, the repetition refused and the claim deleted",
+            Script {
+                replies: [[LaunchesUnheard].as_slice(), &[RefusesCall; 99]].concat(),
+                claim_deleted: Some(4),
+                hidden_for: 25,
+                ..base()
+            },
+        ),
+        (
+            "the answer is lost and the repetition asks for something else",
+            Script {
+                replies: [[LaunchesUnheard].as_slice(), &[Mismatches; 9]].concat(),
+                hidden_for: 25,
+                ..base()
+            },
+        ),
+        (
+            "refused calls, then something else is asked for",
+            Script { replies: [[RefusesCall].as_slice(), &[Mismatches; 7]].concat(), ..base() },
+        ),
+        ("every call is refused", Script { replies: vec![RefusesCall; 99], claim_deleted: None, ..base() }),
         ("no capacity", Script { replies: vec![HasNoCapacity; 9], claim_deleted: None, ..base() }),
         ("never launched", Script { replies: vec![Fails; 99], claim_deleted: None, ..base() }),
         ("never registered", Script { kubelet: Kubelet::NeverRegisters, claim_deleted: None, ..base() }),
@@ -79,9 +105,13 @@ fn attempts_go_up_only_when_the_cloud_has_refused() {
 
 #[test]
 fn an_open_node_and_a_silent_one_are_given_up_without_anybody_asking() {
-    for (name, latest) in
-        [("registered open", 60), ("never registered", 950), ("never launched", 340), ("no capacity", 5)]
-    {
+    for (name, latest) in [
+        ("registered open", 60),
+        ("never registered", 950),
+        ("never launched", 340),
+        ("every call is refused", 340),
+        ("no capacity", 5),
+    ] {
         let (_, script) = scripts().into_iter().find(|(other, _)| *other == name).unwrap();
         let run = Run::of(&script, &BTreeSet::new(), &BTreeSet::new());
         assert!(run.world.now <= latest, "{name}: {} s", run.world.now);
@@ -105,7 +135,8 @@ fn a_crash_after_any_effect_loses_nothing_and_doubles_nothing() {
 
 #[test]
 fn two_crashes_after_any_two_effects_of_a_life_lose_nothing_either() {
-    let script = Script { replies: vec![Reply::Refuses, Reply::LaunchesUnheard], ..Script::default() };
+    let replies = vec![Reply::Refuses, Reply::LaunchesUnheard, Reply::RefusesCall];
+    let script = Script { replies, ..Script::default() };
     let effects = Run::of(&script, &BTreeSet::new(), &BTreeSet::new()).effects;
     for first in 1..=effects {
         for second in first + 1..=effects + 2 {

@@ -49,8 +49,10 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
     ///
     /// Calling again with the same claim and attempt launches nothing: it returns the instance that the earlier call launched,
     /// even if that call's answer was lost or its process died. After an error with [`is_answered`](CloudError::is_answered)
-    /// the next call must use the next attempt; after any other error the same one. What is asked for and cannot be honoured
-    /// is refused, never left out.
+    /// the next call must use the next attempt; after any other error the same one, also where the call was refused: an earlier
+    /// call of the attempt may have launched. After one with [`is_spent`](CloudError::is_spent), the next attempt may be used once
+    /// the answer is still the same when an instance of the last would show. What is asked for and cannot be honoured is refused,
+    /// never left out.
     fn launch<'a>(&'a self, request: LaunchRequest<'a>) -> Answer<'a, Result<Launched, CloudError>>;
 
     /// The instance, in whatever state; not found once it is terminated.
@@ -60,6 +62,15 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
 
     /// Every instance of the cluster's pools that is not terminated, whoever launched it, by provider id.
     fn list<'a>(&'a self, cluster: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>>;
+
+    /// The instance that any attempt of the claim launched, of those that [`list`](Self::list) would show; of several one that runs.
+    ///
+    /// For a claim that is launched no more. Many claims may ask at once, so that not all instances are to be gone through for each.
+    fn find_of_claim<'a>(
+        &'a self,
+        cluster: &'a str,
+        claim_uid: &'a str,
+    ) -> Answer<'a, Result<Option<Instance>, CloudError>>;
 
     /// Asks for the instance to be terminated. To be called until the answer is "not found": only then is it gone.
     ///

@@ -53,8 +53,12 @@ pub struct CloudError {
     /// Why it failed, for people.
     pub message: String,
     /// Whether the cloud has answered a launch for good: asked again with the same attempt, it would only give the same answer
-    /// again. Without it the launch may have taken effect although its answer was lost.
+    /// again. Without it the launch, or one before with the same attempt, may have taken effect although its answer was lost: a
+    /// call can be refused before anybody looks at its attempt.
     pub is_answered: bool,
+    /// Whether the attempt cannot be repeated, since the cloud remembers it as something else, and shows no instance of it. Nobody knows
+    /// yet whether there is none.
+    pub is_spent: bool,
 }
 
 impl CloudError {
@@ -65,13 +69,20 @@ impl CloudError {
         action: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        Self { class, action: action.into(), reason, message: message.into(), is_answered: false }
+        let (action, message) = (action.into(), message.into());
+        Self { class, action, reason, message, is_answered: false, is_spent: false }
     }
 
     /// The same failure, as the cloud's last word on a launch.
     #[must_use]
     pub fn answered(self) -> Self {
         Self { is_answered: true, ..self }
+    }
+
+    /// The same failure, of an attempt that cannot be repeated.
+    #[must_use]
+    pub fn spent(self) -> Self {
+        Self { is_spent: true, ..self }
     }
 
     /// The same failure, seen as part of a larger action: `launch claim a: create launch template b: …`.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use treenail::api::nodeclaim::NodeClaim;
-use treenail_lab::User;
+use treenail_lab::{Lab, User};
 
 use crate::support::claims::await_class;
 use crate::support::cluster::{administrator, apply, namespace, soon};
@@ -22,18 +22,8 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
         let world = World::start().await.unwrap();
         let (lab, front) = (&world.lab, world.lab.front());
         let client = administrator(lab).await;
-        await_class(&client, "default").await;
-        namespace(lab, "crash", &[("treenail.dev/workload-type", "application")]).await;
-
-        let held = front.hold_answers("CreateFleet");
-        let outcome = apply(lab, &User::administrator(), &deployment().to_string()).await;
-        assert!(outcome.success, "{}", outcome.stderr);
-        held.holds_an_answer().await;
-        world.controller.kill();
-        world.controller.wait().await;
+        kill_in_launch(&world, &client).await;
         let killed = Instant::now();
-        drop(held);
-        assert_eq!(front.lifetimes().len(), 1, "the call took effect");
         let claims: Api<NodeClaim> = Api::all(client.clone());
         let known = claims.list(&ListParams::default()).await.unwrap();
         assert!(
@@ -41,14 +31,7 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
         );
 
         let _successor = world.treenail.start_controller(lab, &[]).await.unwrap();
-        let pods: Api<Pod> = Api::namespaced(client.clone(), "crash");
-        soon("the pod runs", async || {
-            let pods = pods.list(&ListParams::default()).await.ok()?.items;
-            let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
-            (pods.len() == 1 && phase(&pods[0]).as_deref() == Some("Running")).then_some(())
-        })
-        .await
-        .unwrap();
+        pod_runs(&client).await;
         tell(&format!(
             "a controller killed in a launch: the pod runs {:.1} s after the kill, on the instance that was launched before",
             killed.elapsed().as_secs_f64()
@@ -60,10 +43,69 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
         assert_eq!(lifetimes.len(), 1, "{lifetimes:?}");
         let provider_id = claims[0].status.clone().unwrap().provider_id.unwrap();
         assert!(provider_id.ends_with(&lifetimes[0].id), "{provider_id} is not {lifetimes:?}");
-        let calls: Vec<_> = front.calls().into_iter().filter(|call| call.action == "CreateFleet").collect();
-        let tokens: BTreeSet<_> = calls.iter().map(|call| call.parameters["ClientToken"].clone()).collect();
-        assert!(calls.len() > 1 && tokens.len() == 1, "{} calls with {tokens:?}", calls.len());
+        let (calls, tokens) = launches(lab);
+        assert!(calls > 1 && tokens.len() == 1, "{calls} calls with {tokens:?}");
     });
+}
+
+/// EC2 looks at permissions before it looks at what it knows of a token.
+#[test]
+fn a_forgotten_launch_whose_repetition_is_refused_for_a_while_is_not_made_twice() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let world = World::start().await.unwrap();
+        let (lab, front) = (&world.lab, world.lab.front());
+        let client = administrator(lab).await;
+        kill_in_launch(&world, &client).await;
+
+        let refused = front.refuse("CreateFleet", "UnauthorizedOperation");
+        let (before, _) = launches(lab);
+        let _successor = world.treenail.start_controller(lab, &[]).await.unwrap();
+        soon("it is refused again and again", async || (launches(lab).0 >= before + 3).then_some(()))
+            .await
+            .unwrap();
+        drop(refused);
+        pod_runs(&client).await;
+
+        let claims: Api<NodeClaim> = Api::all(client.clone());
+        let claims = claims.list(&ListParams::default()).await.unwrap().items;
+        let (lifetimes, tokens) = (front.lifetimes(), launches(lab).1);
+        assert_eq!((claims.len(), lifetimes.len(), tokens.len()), (1, 1, 1), "{lifetimes:?}, {tokens:?}");
+        let provider_id = claims[0].status.clone().unwrap().provider_id.unwrap();
+        assert!(provider_id.ends_with(&lifetimes[0].id), "{provider_id} is not {lifetimes:?}");
+    });
+}
+
+/// Has a pod wait for a node, and kills the controller when EC2 has launched the instance and before the controller hears of it.
+async fn kill_in_launch(world: &World, client: &Client) {
+    let (lab, front) = (&world.lab, world.lab.front());
+    await_class(client, "default").await;
+    namespace(lab, "crash", &[("treenail.dev/workload-type", "application")]).await;
+    let held = front.hold_answers("CreateFleet");
+    let outcome = apply(lab, &User::administrator(), &deployment().to_string()).await;
+    assert!(outcome.success, "{}", outcome.stderr);
+    held.holds_an_answer().await;
+    world.controller.kill();
+    world.controller.wait().await;
+    drop(held);
+    assert_eq!(front.lifetimes().len(), 1, "the call took effect");
+}
+
+async fn pod_runs(client: &Client) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "crash");
+    soon("the pod runs", async || {
+        let pods = pods.list(&ListParams::default()).await.ok()?.items;
+        let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
+        (pods.len() == 1 && phase(&pods[0]).as_deref() == Some("Running")).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+/// How often a launch was asked for, and with which tokens.
+fn launches(lab: &Lab) -> (usize, BTreeSet<String>) {
+    let calls: Vec<_> = lab.front().calls().into_iter().filter(|call| call.action == "CreateFleet").collect();
+    (calls.len(), calls.iter().map(|call| call.parameters["ClientToken"].clone()).collect())
 }
 
 fn deployment() -> serde_json::Value {

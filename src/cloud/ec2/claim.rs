@@ -1,7 +1,8 @@
 //! Launching a claim: the order of the calls, what is tried again, and how an instance is found whose launch was forgotten.
 //!
 //! Nothing is launched twice: a repeated request is the same request to EC2 by its token, and where it asks for something else by
-//! now, the instance is found by the tag that holds the token.
+//! now, the instance is found by the tag that holds the token. Only a fleet that is answered without an instance is the last word on its
+//! token; a call that is refused says nothing of what earlier ones with the token did.
 
 use super::client::{Api, Filter};
 use super::launch::{self, FleetAnswer, FleetInstance, FleetRequest, Inputs, Launch};
@@ -10,7 +11,7 @@ use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::model::InstanceType;
-use crate::ports::cloud::{LaunchRequest, Launched};
+use crate::ports::cloud::{Instance, InstanceState, LaunchRequest, Launched};
 use crate::ports::{CloudError, ErrorClass};
 
 /// Why a fleet request came to nothing.
@@ -64,14 +65,15 @@ impl<A: Api> Ec2<A> {
                 return Err(Failure::TokenMismatch);
             }
             if !errors::is_template_gone(&error.code) || is_second_try {
-                let is_refusal = error.is_refusal;
                 let mut error = error.on("ask for an instance");
                 if matches!(error.class, ErrorClass::NotFound | ErrorClass::NoCapacity) {
                     // "Not found" would be the instance, to whoever launches. And a refusal of the whole call (a quota on fleets) says of no
                     // offering that it is short: a plan that is made anew would ask for the same at once, so the claim has to wait.
                     error.class = ErrorClass::Other;
                 }
-                return Err(Failure::Cloud(if is_refusal { error.answered() } else { error }));
+                // Not the last word on its token: EC2 judges caller and permissions before it looks whether it knows the token, so that
+                // an earlier call may have launched.
+                return Err(Failure::Cloud(error));
             }
             self.templates.forget(&launch.templates);
             is_second_try = true;
@@ -87,15 +89,35 @@ impl<A: Api> Ec2<A> {
     ) -> Result<Launched, CloudError> {
         let action = "look for the instance of an earlier launch";
         // Whatever the attempt: a claim has one instance.
-        let token = Filter::tag(labels::CLIENT_TOKEN_TAG, &format!("{}-*", request.claim.uid));
-        let mut found = self.api.instances(&[token]).await.map_err(|error| error.on(action))?;
-        found.sort_by(|a, b| (a.launched_at, &a.provider_id).cmp(&(b.launched_at, &b.provider_id)));
-        let Some(instance) = found.into_iter().next() else {
+        let found = self.instance_of(request.claim.uid, Vec::new(), action).await?;
+        // What is being terminated will never be a node.
+        let Some(instance) = found.filter(|instance| instance.state != InstanceState::ShuttingDown) else {
             let message = "EC2 remembers the launch, and shows no instance of it; it may appear in a moment";
-            return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message));
+            return Err(CloudError::new(ErrorClass::Other, "LaunchInDoubt", action, message).spent());
         };
         let instance_type = find_type(types, &instance.instance_type, action)?;
         Ok(launch::launched(instance_type, instance.provider_id, &instance.zone, &instance.image_id, request))
+    }
+
+    /// The instance that any attempt of the claim launched, of those that pass the filters. One that runs or will goes before one that was
+    /// stopped, and that before one that ends.
+    pub(super) async fn instance_of(
+        &self,
+        claim_uid: &str,
+        mut filters: Vec<Filter>,
+        action: &str,
+    ) -> Result<Option<Instance>, CloudError> {
+        filters.push(Filter::tag(labels::CLIENT_TOKEN_TAG, &format!("{claim_uid}-*")));
+        let found = self.api.instances(&filters).await.map_err(|error| error.on(action))?;
+        let rank = |instance: &Instance| match instance.state {
+            InstanceState::Pending | InstanceState::Running => 0,
+            InstanceState::Stopped => 1,
+            InstanceState::ShuttingDown => 2,
+        };
+        let order =
+            |instance: &Instance| (rank(instance), instance.launched_at, instance.provider_id.clone());
+        let its = found.into_iter().filter(|instance| instance.claim_uid() == Some(claim_uid));
+        Ok(its.min_by_key(order))
     }
 }
 

@@ -17,9 +17,6 @@ pub struct ApiError {
     pub code: String,
     /// What AWS or the connection says.
     pub message: String,
-    /// Whether AWS refused the call. Else nobody knows whether it took effect: it timed out, the connection broke, or the
-    /// service failed.
-    pub is_refusal: bool,
 }
 
 /// Something that does not exist.
@@ -83,6 +80,19 @@ const NO_FREE_ADDRESSES: &str = "InsufficientFreeAddressesInSubnet";
 /// A token that was used with other parameters before.
 const TOKEN_MISMATCH: &str = "IdempotentParameterMismatch";
 
+/// What is wrong for as long as nobody changes it, by the reason: repeating it is of no use. With what to do about it.
+const TO_BE_MENDED: &[(&str, &str)] = &[
+    (USER_DATA_TOO_LONG, SHORTEN_USER_DATA),
+    (
+        "SecurityGroupSubnetVPCMismatch",
+        "let subnetSelectorTerms and securityGroupSelectorTerms of the EC2NodeClass select from one VPC",
+    ),
+];
+/// More user data than EC2 takes.
+pub(super) const USER_DATA_TOO_LONG: &str = "UserDataSizeLimitExceeded";
+/// What user data is made of that can be shorter.
+pub(super) const SHORTEN_USER_DATA: &str = "use fewer or shorter labels and taints in the NodePool";
+
 /// Reasons of failed launches, as Karpenter names them: by code, and a part of the message where one code has several. The
 /// first that matches.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -92,7 +102,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("", "belong to different networks", "SecurityGroupSubnetVPCMismatch"),
     ("", "IAM Instance Profile", "InstanceProfileNameInvalid"),
     (LAUNCH_TEMPLATE_NOT_FOUND, "", "LaunchTemplateNotFound"),
-    ("", "User data is limited to", "UserDataSizeLimitExceeded"),
+    ("", "User data is limited to", USER_DATA_TOO_LONG),
     ("InvalidAMIID.Malformed", "", "InvalidAMIID"),
     ("InvalidAMIID.NotFound", "", "AMINotFound"),
     ("RequestLimitExceeded", "", "RequestLimitExceeded"),
@@ -129,6 +139,13 @@ pub fn launch_reason(code: &str, message: &str) -> &'static str {
         .iter()
         .find(|(known, words, _)| (known.is_empty() || *known == code) && message.contains(words))
         .map_or("LaunchFailed", |(_, _, reason)| reason)
+}
+
+/// What to do about a failure that stays until somebody does something.
+#[must_use]
+pub fn remedy(code: &str, message: &str) -> Option<&'static str> {
+    let reason = launch_reason(code, message);
+    TO_BE_MENDED.iter().find(|(known, _)| *known == reason).map(|(_, remedy)| *remedy)
 }
 
 /// Whether the code means that there is no capacity for one way to buy an instance.
@@ -175,7 +192,13 @@ impl ApiError {
             "LaunchFailed" => "ApiError",
             reason => reason,
         };
-        CloudError::new(class(&self.code), reason, action, self.to_string())
+        match remedy(&self.code, &self.message) {
+            Some(remedy) => {
+                let message = format!("{}; {remedy}", self.to_string().trim_end_matches('.'));
+                CloudError::new(ErrorClass::NotReady, reason, action, message)
+            }
+            None => CloudError::new(class(&self.code), reason, action, self.to_string()),
+        }
     }
 }
 
@@ -244,7 +267,6 @@ mod tests {
             operation: "DescribeSubnets",
             code: code.to_owned(),
             message: "no".to_owned(),
-            is_refusal: true,
         };
         assert_eq!(error("Throttling").to_string(), "DescribeSubnets: Throttling: no");
         assert_eq!(error("").to_string(), "DescribeSubnets: no");

@@ -69,16 +69,11 @@ impl Fake {
 }
 
 pub(super) fn refusal(operation: &'static str, code: &str) -> ApiError {
-    ApiError { operation, code: code.to_owned(), message: "no".to_owned(), is_refusal: true }
+    ApiError { operation, code: code.to_owned(), message: "no".to_owned() }
 }
 
 pub(super) fn timeout() -> ApiError {
-    ApiError {
-        operation: "CreateFleet",
-        code: String::new(),
-        message: "the call timed out".to_owned(),
-        is_refusal: false,
-    }
+    ApiError { operation: "CreateFleet", code: String::new(), message: "the call timed out".to_owned() }
 }
 
 /// An Intel machine of the seventh generation or so.

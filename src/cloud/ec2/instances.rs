@@ -1,7 +1,17 @@
 //! Instances: what EC2 calls them, what Kubernetes does, and whose they are.
 
+use super::client::Filter;
 use crate::api::labels;
 use crate::ports::cloud::{Instance, ProviderId};
+
+/// What only instances of the cluster's pools pass, whoever launched them.
+pub(super) fn of_cluster(cluster: &str) -> Vec<Filter> {
+    vec![
+        Filter::tag(labels::NODEPOOL_TAG, "*"),
+        Filter::tag(labels::EC2NODECLASS_TAG, "*"),
+        Filter::tag(labels::CLUSTER_NAME_TAG, cluster),
+    ]
+}
 
 /// Whether the instance is one of the cluster's pools, whoever launched it: it has the tags that every list of these asks for.
 pub(super) fn is_of_cluster(instance: &Instance, cluster: &str) -> bool {

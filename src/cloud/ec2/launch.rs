@@ -233,11 +233,12 @@ fn launch_template(
     let user_data = bootstrap.user_data();
     if user_data.len() > userdata::LIMIT {
         let message = format!(
-            "user data would be {} bytes, and EC2 takes {}; use fewer or shorter labels and taints",
+            "user data would be {} bytes, and EC2 takes {}; {}",
             user_data.len(),
-            userdata::LIMIT
+            userdata::LIMIT,
+            errors::SHORTEN_USER_DATA
         );
-        return Err(not_ready("UserDataSizeLimitExceeded", message));
+        return Err(not_ready(errors::USER_DATA_TOO_LONG, message));
     }
     let instance_profile = status.and_then(|status| status.instance_profile.clone());
     let security_groups = status.map(|status| status.security_groups.as_slice()).unwrap_or_default();
@@ -311,7 +312,9 @@ pub(super) fn no_instance(answer: &FleetAnswer) -> CloudError {
     let shown: Vec<_> = shown
         .into_iter()
         .map(|((code, message), places)| {
-            format!("{code}: {message} ({})", places.into_iter().collect::<Vec<_>>().join(", "))
+            let remedy =
+                errors::remedy(code, message).map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            format!("{code}: {message} ({}){remedy}", places.into_iter().collect::<Vec<_>>().join(", "))
         })
         .collect();
     let message = if shown.is_empty() {
@@ -325,6 +328,7 @@ pub(super) fn no_instance(answer: &FleetAnswer) -> CloudError {
         Some(error) => {
             // To whoever launches, "not found" would be the instance.
             let class = match errors::class(&error.code) {
+                _ if errors::remedy(&error.code, &error.message).is_some() => ErrorClass::NotReady,
                 ErrorClass::NotFound => ErrorClass::Other,
                 class => class,
             };

@@ -40,7 +40,6 @@ use pricing::Prices;
 use templates::Templates;
 
 use crate::api::ec2nodeclass::Ec2NodeClass;
-use crate::api::labels;
 use crate::model::InstanceType;
 use crate::ports::cloud::{
     Answer, CloudProvider, ClusterFacts, Instance, LaunchRequest, Launched, ProviderId, Resolution,
@@ -276,16 +275,20 @@ impl<A: Api> CloudProvider for Ec2<A> {
 
     fn list<'a>(&'a self, cluster: &'a str) -> Answer<'a, Result<Vec<Instance>, CloudError>> {
         Box::pin(async move {
-            let filters = [
-                Filter::tag(labels::NODEPOOL_TAG, "*"),
-                Filter::tag(labels::EC2NODECLASS_TAG, "*"),
-                Filter::tag(labels::CLUSTER_NAME_TAG, cluster),
-            ];
+            let filters = instances::of_cluster(cluster);
             let mut found =
                 self.api.instances(&filters).await.map_err(|error| error.on("list the instances"))?;
             found.sort_by(|a, b| a.provider_id.cmp(&b.provider_id));
             Ok(found)
         })
+    }
+
+    fn find_of_claim<'a>(
+        &'a self,
+        cluster: &'a str,
+        claim_uid: &'a str,
+    ) -> Answer<'a, Result<Option<Instance>, CloudError>> {
+        Box::pin(self.instance_of(claim_uid, instances::of_cluster(cluster), "look for the claim's instance"))
     }
 
     fn terminate<'a>(&'a self, cluster: &'a str, id: &'a ProviderId) -> Answer<'a, Result<(), CloudError>> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::fake::{Account, Fake, type_facts, with_gpu};
 use super::*;
+use crate::api::labels;
 use crate::model::{Requirement, Requirements, ResourceList, Taint};
 use crate::ports::clock::ManualClock;
 use crate::ports::cloud::ClaimIdentity;

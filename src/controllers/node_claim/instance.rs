@@ -66,6 +66,7 @@ fn class_not_found(name: &str) -> LaunchFailure {
         reason: "NodeClassNotFound".to_owned(),
         message: format!("EC2NodeClass {name} does not exist; create it, or delete the NodeClaim"),
         is_answered: false,
+        is_spent: false,
     }
 }
 
@@ -81,6 +82,7 @@ fn failure(error: CloudError) -> LaunchFailure {
         reason: error.reason.to_owned(),
         message: error.to_string(),
         is_answered: error.is_answered,
+        is_spent: error.is_spent,
     }
 }
 
@@ -90,9 +92,10 @@ pub(super) async fn find(
     cluster: &ClusterFacts,
     claim: &NodeClaim,
 ) -> Result<Option<ProviderId>, String> {
-    let instances = cloud.list(&cluster.name).await.map_err(|error| error.to_string())?;
-    let its = instances.into_iter().find(|instance| instance.claim_uid() == Some(&claim.object.uid));
-    Ok(its.map(|instance| instance.provider_id))
+    match cloud.find_of_claim(&cluster.name, &claim.object.uid).await {
+        Ok(found) => Ok(found.map(|instance| instance.provider_id)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The UID of the claim that the instance was launched for, if its tags tell.

@@ -27,6 +27,16 @@ pub struct Checked {
     pub refused: BTreeSet<PodKey>,
 }
 
+/// What to say of something that is wrong with a plan, before what it is.
+#[must_use]
+pub const fn headline(violation: &Violation) -> &'static str {
+    if matches!(violation, Violation::Panicked { .. }) {
+        "the scheduler panicked, and no node is launched for the pods of this workload type; please report it"
+    } else {
+        "a plan did not pass its own check, and is not carried out as it is; please report it"
+    }
+}
+
 /// Solves the problem as far as that can be done right.
 pub fn checked(
     mut problem: Problem,
@@ -183,6 +193,7 @@ mod tests {
                     pods.into_iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(" ")
                 };
                 assert_eq!(names(solved.refused.iter().collect()), refused, "{name}");
+                assert!(solved.violations.iter().all(|violation| headline(violation).contains("panicked")));
                 let left = solved.plan.unschedulable.iter().map(|left_out| &left_out.pod);
                 assert_eq!(names(left.collect()), planned, "{name}");
                 let told = solved.violations.iter().all(|violation| violation.to_string().contains(panicked));

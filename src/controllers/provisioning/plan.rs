@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio::time::Instant;
 
-use super::checked::{Checked, checked};
+use super::checked::{Checked, checked, headline};
 use super::machines::Machine;
 use super::world::{Snapshot, World};
 use super::{Provisioner, Scope, claims, notice, pools};
@@ -63,7 +63,7 @@ impl Provisioner {
     ) {
         let Checked { problem, plan, violations, refused } = checked;
         for violation in violations {
-            tracing::error!(%violation, "a plan did not pass its own check, and is not carried out as it is");
+            tracing::error!(%violation, "{}", headline(violation));
         }
         let solved = started.elapsed();
         let mut told = Vec::new();

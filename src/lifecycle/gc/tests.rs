@@ -31,7 +31,9 @@ fn a_claim_goes_when_its_instance_is_gone_and_its_node_silent() {
     check(&[], &[claim().registered()], &[registered_node()], &[]);
     check(&[instance("1", 5)], &[claim().registered()], &[silent()], &[]);
     check(&[], &[claim().registered().deleted(50)], &[silent()], &[]);
-    check(&[], &[claim().launched()], &[], &[]);
+    // It ended before its node came.
+    check(&[], &[claim().launched()], &[], std::slice::from_ref(&gone));
+    check(&[instance("1", 5)], &[claim().launched()], &[], &[]);
     check(&[], &[claim()], &[], &[]);
     let another = Node { provider_id: Some(ProviderId::new("other")), ..registered_node() };
     check(&[], &[claim().registered()], &[another], &[gone]);
@@ -42,7 +44,7 @@ fn a_claim_that_was_launched_after_the_list_was_made_is_not_in_it() {
     let mut late = claim();
     late.provider_id = Some(instance_id());
     let holds = |condition| crate::api::conditions::Change::holds(condition);
-    let late = |second| late.clone().with(&[holds(LAUNCHED), holds(REGISTERED)], at(second));
+    let late = |second| late.clone().with(&[holds(LAUNCHED)], at(second));
     check(&[], &[late(71)], &[], &[]);
     check(&[], &[late(70)], &[], &[Garbage::Claim(claim().object)]);
 }
@@ -82,7 +84,7 @@ fn a_node_that_has_neither_instance_nor_claim_is_deleted_and_then_let_go() {
     check(&[], &[], &[foreign], &[]);
     check(&[instance("1", 90)], &[], &[silent()], &[]);
     check(&[instance("1", 5)], &[], &[silent()], &[Garbage::Instance(instance_id())]);
-    check(&[], &[claim().launched()], &[silent()], &[]);
+    check(&[], &[claim().launched()], &[silent()], &[Garbage::Claim(claim().object)]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::model::problem::Problem;
 use crate::model::testing::nodes::{at, claim};
 
 fn failure(problem: LaunchProblem, is_answered: bool) -> LaunchFailure {
-    LaunchFailure { problem, reason: "VcpuLimitExceeded".into(), message: "too many".into(), is_answered }
+    let (reason, message) = ("VcpuLimitExceeded".to_owned(), "too many".to_owned());
+    LaunchFailure { problem, reason, message, is_answered, is_spent: false }
 }
 
 /// The effects of the next step, in short, after the attempt was answered at `answered`.
@@ -146,6 +147,46 @@ fn a_failure_is_given_up_waited_out_or_tried_again() {
     for (claim, attempt, failure, now, expected) in cases {
         assert_eq!(next(claim, attempt, failure.clone(), 1, now), expected, "{failure:?} at {now}");
     }
+}
+
+#[test]
+fn an_attempt_that_cannot_be_repeated_is_followed_by_the_next_once_its_instance_would_show() {
+    /// When, and whether the attempt was spent.
+    type Answers = &'static [(i64, bool)];
+    let answer = |is_spent| {
+        let failure = LaunchFailure { is_spent, ..failure(LaunchProblem::Other, false) };
+        Answer::Launch { attempt: 0, result: Err(failure) }
+    };
+    // What is answered when, whether a process began anew before, and whether the attempt goes up a while after the last answer.
+    let cases: [(Answers, Option<i64>, bool); 6] = [
+        (&[(10, true)], None, false),
+        (&[(10, true), (39, true)], None, false),
+        (&[(10, true), (20, true), (40, true)], None, true),
+        // It may have launched after all.
+        (&[(10, true), (20, false), (40, true)], None, false),
+        (&[(10, false), (20, true), (40, true)], None, false),
+        (&[(10, true), (40, true)], Some(20), false),
+    ];
+    for (answers, crash, expected) in cases {
+        let mut scene = Scene::new(claim().with(&[], at(1)));
+        for (second, is_spent) in answers {
+            if crash.is_some_and(|crash| *second > crash) {
+                scene.memory = ClaimMemory::default();
+            }
+            scene.memory.begin(&Effect::Launch { attempt: 0 });
+            scene.memory.record(answer(*is_spent), at(*second));
+        }
+        let words = short(&scene.step(at(120)).effects);
+        let next = if expected { r#"patch {"treenail.dev/launch-attempt": "1"}"# } else { "launch 0" };
+        assert_eq!(words, [next], "{answers:?}, crash at {crash:?}");
+    }
+    // A call that was never answered may have launched, too.
+    let mut scene = Scene::new(claim().with(&[], at(1)));
+    scene.memory.record(answer(true), at(10));
+    scene.memory.begin(&Effect::Launch { attempt: 0 });
+    scene.memory.begin(&Effect::Launch { attempt: 0 });
+    scene.memory.record(answer(true), at(50));
+    assert_eq!(short(&scene.step(at(120)).effects), ["launch 0"]);
 }
 
 #[test]

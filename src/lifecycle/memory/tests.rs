@@ -8,6 +8,7 @@ fn failed(attempt: u32, is_answered: bool) -> Answer {
         reason: "Odd".into(),
         message: "odd".into(),
         is_answered,
+        is_spent: false,
     };
     Answer::Launch { attempt, result: Err(failure) }
 }

@@ -254,6 +254,7 @@ fn a_claim_that_knows_no_instance_goes_when_it_is_certain_that_there_is_none() {
         reason: "Odd".into(),
         message: "odd".into(),
         is_answered,
+        is_spent: false,
     };
     let mut scene = fresh();
     assert_eq!(short(&scene, 10), ["find", "Launched=Unknown", "Registered=Unknown", "Initialized=Unknown"]);
@@ -286,6 +287,23 @@ fn a_claim_that_knows_no_instance_goes_when_it_is_certain_that_there_is_none() {
     assert_eq!(status.provider_id, Some(instance_id()));
     let launched = find(status.conditions.as_ref().unwrap(), LAUNCHED).unwrap();
     assert_eq!(launched.status, ConditionStatus::True);
+}
+
+/// The claim was deleted at 10 s. What is found, and when, until the claim is let go; nobody knows when a process that crashed last launched.
+#[test]
+fn a_launch_that_ends_after_the_deletion_is_looked_for_as_long_as_any_other() {
+    let mut scene = Scene::new(claim().deleted(10).with(&[], at(10)));
+    scene.memory.record(Answer::Found(Ok(None)), at(10));
+    scene.memory.begin(&Effect::Launch { attempt: 0 });
+    assert_eq!(short(&scene, 100), ["find"]);
+    scene.memory.record(Answer::Found(Ok(None)), at(100));
+    assert_eq!((short(&scene, 129), scene.step(at(129)).requeue_at), (vec![], Some(at(130))));
+    assert_eq!(short(&scene, 130), ["find"]);
+    scene.memory.record(Answer::Found(Ok(None)), at(130));
+    assert_eq!(short(&scene, 130), ["release claim"]);
+    scene.memory = crate::lifecycle::memory::ClaimMemory::default();
+    scene.memory.record(Answer::Found(Ok(None)), at(131));
+    assert_eq!(short(&scene, 131), Vec::<String>::new());
 }
 
 #[test]

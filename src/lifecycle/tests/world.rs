@@ -28,7 +28,12 @@ pub(super) enum Reply {
     Launches,
     /// The instance is launched, and nobody hears of it.
     LaunchesUnheard,
+    /// The attempt is refused for good.
     Refuses,
+    /// The call is refused before the cloud looks whether it was made before: a permission, credentials, too many calls.
+    RefusesCall,
+    /// The call asks for something else than the cloud remembers of the attempt: its instance is found, if it is shown.
+    Mismatches,
     Fails,
     HasNoCapacity,
 }
@@ -348,11 +353,16 @@ impl World {
         let reply = self.script.replies.get(self.calls).copied().unwrap_or(Reply::Launches);
         self.calls += 1;
         let before = self.instances.iter().find(|instance| instance.attempt == attempt).cloned();
+        let is_shown = before.as_ref().is_some_and(|instance| self.shows(instance));
+        let is_spent = reply == Reply::Mismatches && !is_shown;
         let fails = |problem, is_answered| {
-            let failure = LaunchFailure { problem, reason: "Odd".into(), message: "odd".into(), is_answered };
+            let (reason, message) = ("Odd".to_owned(), "odd".to_owned());
+            let failure = LaunchFailure { problem, reason, message, is_answered, is_spent };
             Some(Answer::Launch { attempt, result: Err(failure) })
         };
         let instance = match (before, reply) {
+            (_, Reply::RefusesCall) => return fails(LaunchProblem::Other, false),
+            (_, Reply::Mismatches) if is_spent => return fails(LaunchProblem::Other, false),
             (Some(instance), _) => instance,
             (None, Reply::Refuses) => {
                 self.refused.insert(attempt);
@@ -364,7 +374,7 @@ impl World {
                 return fails(LaunchProblem::NoCapacity, true);
             }
             (None, Reply::Fails) => return fails(LaunchProblem::Other, false),
-            (None, Reply::Launches | Reply::LaunchesUnheard) => {
+            (None, Reply::Launches | Reply::LaunchesUnheard | Reply::Mismatches) => {
                 let id = ProviderId::new(format!("aws:///us-east-1a/i-{}", self.instances.len()));
                 let instance = Instance { id, attempt, launched: self.now, state: State::Running };
                 self.instances.push(instance.clone());

@@ -1,8 +1,8 @@
 //! The calls over the network, through the AWS SDK: the only files that know it.
 //!
 //! Endpoint, region and credentials are found as by every AWS program: environment, profile, web identity, the container's or the
-//! instance's metadata. `AWS_ENDPOINT_URL` and `AWS_REGION` are the SDK's own. Retries are the SDK's standard ones, three attempts;
-//! a retried call keeps its token.
+//! instance's metadata. `AWS_ENDPOINT_URL` and `AWS_REGION` are the SDK's own. Retries are the SDK's standard ones, three attempts of a
+//! minute at most; a retried call keeps its token.
 
 mod answers;
 mod requests;
@@ -29,6 +29,11 @@ use crate::ports::cloud::Instance;
 
 /// Longer than EC2 takes for anything, as in Karpenter: a call that never ends must not hold a claim for ever.
 const CALL_TIMEOUT: Duration = Duration::from_mins(4);
+/// One attempt of a call, also of one that launches, which EC2 answers within seconds: where a connection goes nowhere, the next attempt
+/// must come while the claim still has time. All three fit into the call.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
+/// Until a connection stands, as is the SDK's own.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// The most that EC2 lists on one page: of instance types, and of most else.
 const TYPES_PER_PAGE: i32 = 100;
@@ -61,7 +66,11 @@ impl Sdk {
     #[expect(clippy::missing_panics_doc, reason = "the name is one that the SDK takes")]
     pub fn new(config: &SdkConfig) -> Result<Self, NoRegion> {
         let region = config.region().ok_or(NoRegion)?.to_string();
-        let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(CALL_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build();
         let config = config
             .to_builder()
             .timeout_config(timeouts)
@@ -280,19 +289,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     move |error| {
-        let is_refusal = match &error {
-            SdkError::ServiceError(answer) => !answer.raw().status().is_server_error(),
-            // Nothing was sent.
-            SdkError::ConstructionFailure(_) => true,
-            _ => false,
-        };
         let code = error.code().unwrap_or_default().to_owned();
         let message = match error.message() {
             Some(message) => message.to_owned(),
             None if code.is_empty() => chain(&error),
             None => String::new(),
         };
-        ApiError { operation, code, message, is_refusal }
+        ApiError { operation, code, message }
     }
 }
 

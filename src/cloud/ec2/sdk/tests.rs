@@ -1,6 +1,10 @@
 //! What the lab's endpoint never does: errors beside instances, adapters, regions without an option, failures of the service.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_ec2::error::ErrorMetadata;
 use aws_sdk_ec2::operation::create_fleet::{CreateFleetError, CreateFleetOutput};
 use aws_sdk_ec2::types::{
@@ -173,19 +177,73 @@ fn a_type_is_read_as_far_as_it_says_what_it_is() {
 }
 
 #[test]
-fn a_refusal_is_told_from_a_failure_after_which_nobody_knows() {
-    let answered = |status: u16, code: &str| {
-        let metadata = ErrorMetadata::builder().code(code).message("no").build();
-        let response = HttpResponse::new(status.try_into().unwrap(), "".into());
-        failed("CreateFleet")(SdkError::service_error(CreateFleetError::generic(metadata), response))
-    };
-    let refused = answered(400, "UnauthorizedOperation");
-    assert_eq!(
-        (refused.code.as_str(), refused.message.as_str(), refused.is_refusal),
-        ("UnauthorizedOperation", "no", true)
-    );
-    assert!(!answered(503, "Unavailable").is_refusal);
+fn of_an_error_code_and_message_are_kept_or_why_there_is_no_answer() {
+    let metadata = ErrorMetadata::builder().code("UnauthorizedOperation").message("no").build();
+    let response = HttpResponse::new(400.try_into().unwrap(), "".into());
+    let refused = SdkError::service_error(CreateFleetError::generic(metadata), response);
+    let refused = failed("CreateFleet")(refused);
+    assert_eq!((refused.code.as_str(), refused.message.as_str()), ("UnauthorizedOperation", "no"));
     let timed_out = failed("CreateFleet")(SdkError::<CreateFleetError>::timeout_error("it took too long"));
-    assert!(!timed_out.is_refusal && timed_out.code.is_empty());
+    assert!(timed_out.code.is_empty());
     assert!(timed_out.message.contains("it took too long"), "{timed_out}");
+}
+
+/// The body of the request that comes next, and the connection that it came by.
+fn next_call(listener: &TcpListener) -> (String, TcpStream) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let mut stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "no call came: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    stream.set_nonblocking(false).unwrap();
+    let (mut call, mut part) = (String::new(), [0; 4096]);
+    while !call.contains("ClientToken=") {
+        let length = stream.read(&mut part).unwrap();
+        assert_ne!(length, 0, "{call}");
+        call.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    (call.split_once("\r\n\r\n").unwrap().1.to_owned(), stream)
+}
+
+/// A connection takes the call and is never heard of again.
+#[tokio::test(start_paused = true)]
+async fn a_launch_whose_connection_goes_nowhere_is_sent_again_within_a_minute_as_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://{}", listener.local_addr().unwrap()))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
+        .build();
+    let (came, mut comes) = tokio::sync::mpsc::unbounded_channel();
+    // While it runs, the clock stands still unless it is put forward.
+    let server = tokio::task::spawn_blocking(move || {
+        let (first, _open) = next_call(&listener);
+        came.send(()).unwrap();
+        let (second, mut stream) = next_call(&listener);
+        let answer = "<CreateFleetResponse/>";
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        came.send(()).unwrap();
+        (first, second)
+    });
+    let sdk = Sdk::new(&config).unwrap();
+    let request = FleetRequest { token: "uid-1-0".to_owned(), configs: Vec::new(), tags: [].into() };
+    let launch = tokio::spawn(async move { sdk.create_fleet(&request).await });
+    comes.recv().await.unwrap();
+    let mut seconds = 0;
+    while comes.try_recv().is_err() {
+        assert!(seconds < 70, "it is not sent again");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        std::thread::sleep(Duration::from_millis(10));
+        seconds += 1;
+    }
+    assert!(seconds > 20, "EC2 may be slow: {seconds} s");
+    let (first, second) = server.await.unwrap();
+    assert_eq!(first, second);
+    assert!(first.contains("ClientToken=uid-1-0"), "{first}");
+    assert_eq!(launch.await.unwrap().unwrap(), FleetAnswer::default());
 }

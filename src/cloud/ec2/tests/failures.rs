@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cloud::ec2::errors::ApiError;
 use crate::cloud::ec2::fake::{refusal, timeout};
 use crate::cloud::ec2::launch::{FleetAnswer, FleetError, FleetInstance};
 use crate::model::instance_type::CapacityType;
+use crate::ports::cloud::InstanceState;
 
 fn missing(instance_type: &str, zone: &str, code: &str) -> FleetError {
     FleetError {
@@ -55,7 +57,7 @@ async fn a_refusal_of_the_whole_call_is_no_lack_of_capacity() {
         let world = World::new();
         world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", code)));
         let error = world.launch("uid-1", 0).await.unwrap_err();
-        assert_eq!((error.class, error.is_answered), (ErrorClass::Other, true), "{code}");
+        assert_eq!((error.class, error.is_answered), (ErrorClass::Other, false), "{code}");
     }
 }
 
@@ -99,6 +101,41 @@ async fn an_answer_without_an_instance_says_what_is_to_be_done() {
         "LaunchTemplateNotFound",
     )
     .await;
+}
+
+/// Nothing is gained by asking for the same again.
+#[tokio::test]
+async fn what_stays_wrong_until_somebody_changes_it_is_given_up_and_says_what_to_change() {
+    let cases = [
+        (
+            "InvalidUserData.Malformed",
+            "User data is limited to 16384 bytes",
+            "UserDataSizeLimitExceeded",
+            "use fewer or shorter labels and taints in the NodePool",
+        ),
+        (
+            "InvalidParameter",
+            "Security group sg-1 and subnet subnet-1 belong to different networks.",
+            "SecurityGroupSubnetVPCMismatch",
+            "let subnetSelectorTerms and securityGroupSelectorTerms of the EC2NodeClass select from one VPC",
+        ),
+    ];
+    for (code, message, reason, remedy) in cases {
+        let world = World::new();
+        let called = ApiError { message: message.to_owned(), ..refusal("CreateFleet", code) };
+        let in_fleet = FleetError { message: message.to_owned(), ..missing("c7i.xlarge", "a", code) };
+        let answer = FleetAnswer { instances: Vec::new(), errors: vec![in_fleet] };
+        world.fake().account().fleet_answers.extend([Err(called), Ok(answer)]);
+        for is_answered in [false, true] {
+            let error = world.launch("uid-1", 0).await.unwrap_err();
+            assert_eq!(
+                (error.class, error.reason, error.is_answered),
+                (ErrorClass::NotReady, reason, is_answered),
+                "{error}"
+            );
+            assert!(error.to_string().ends_with(&format!("; {remedy}")), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -179,7 +216,43 @@ async fn a_launch_whose_outcome_nobody_knows_is_to_be_repeated_with_the_same_tok
         .push_back(Err(refusal("CreateFleet", "IdempotentParameterMismatch")));
     let error = world.launch("uid-1", 0).await.unwrap_err();
     assert_eq!((error.class, error.reason, error.is_answered), (ErrorClass::Other, "LaunchInDoubt", false));
-    world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", "RequestLimitExceeded")));
-    let error = world.launch("uid-1", 0).await.unwrap_err();
-    assert_eq!((error.class, error.is_answered), (ErrorClass::Throttled, true));
+    assert!(error.is_spent, "an instance may show yet");
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_is_not_taken_for_the_claims() {
+    let world = World::new();
+    world.launch("uid-1", 0).await.unwrap();
+    let second = world.launch("uid-1", 1).await.unwrap();
+    let adopt = async |state: InstanceState| {
+        world.fake().account().instances[0].state = state;
+        let mismatch = Err(refusal("CreateFleet", "IdempotentParameterMismatch"));
+        world.fake().account().fleet_answers.push_back(mismatch);
+        world.launch("uid-1", 1).await
+    };
+    assert_eq!(adopt(InstanceState::ShuttingDown).await.unwrap().provider_id, second.provider_id);
+    assert_eq!(adopt(InstanceState::Stopped).await.unwrap().provider_id, second.provider_id);
+    world.fake().account().instances.truncate(1);
+    assert!(adopt(InstanceState::Stopped).await.is_ok(), "it may be started again");
+    let error = adopt(InstanceState::ShuttingDown).await.unwrap_err();
+    assert!(error.is_spent && !error.is_answered, "{error}");
+}
+
+/// EC2 looks at the caller, and at how often it calls, before it looks at the token.
+#[tokio::test]
+async fn a_call_that_is_refused_says_nothing_of_an_earlier_one_with_its_token() {
+    let refusals = [
+        ("RequestLimitExceeded", ErrorClass::Throttled),
+        ("ExpiredToken", ErrorClass::Unauthorised),
+        ("UnauthorizedOperation", ErrorClass::Unauthorised),
+        ("InvalidParameterValue", ErrorClass::Other),
+    ];
+    for (code, class) in refusals {
+        let world = World::new();
+        let first = world.launch("uid-1", 0).await.unwrap();
+        world.fake().account().fleet_answers.push_back(Err(refusal("CreateFleet", code)));
+        let error = world.launch("uid-1", 0).await.unwrap_err();
+        assert_eq!((error.class, error.is_answered, error.is_spent), (class, false, false), "{code}");
+        assert_eq!(world.launch("uid-1", 0).await.unwrap(), first, "{code}");
+    }
 }

@@ -340,6 +340,29 @@ async fn an_instance_is_found_until_it_is_gone() {
     }
 }
 
+#[tokio::test]
+async fn the_instance_of_a_claim_is_asked_for_alone_and_one_that_runs_before_others() {
+    use InstanceState::{Pending, Running, ShuttingDown, Stopped};
+    let world = World::new();
+    let first = world.launch("uid-1", 0).await.unwrap().provider_id;
+    let second = world.launch("uid-1", 1).await.unwrap().provider_id;
+    world.launch("uid-10", 0).await.unwrap();
+    let found = async |states: [InstanceState; 2], cluster: &str| {
+        for (instance, state) in world.fake().account().instances.iter_mut().zip(states) {
+            instance.state = state;
+        }
+        let found = world.ec2.find_of_claim(cluster, "uid-1").await.unwrap();
+        found.map(|instance| instance.provider_id)
+    };
+    assert_eq!(found([Pending, Running], "lab").await.as_ref(), Some(&first));
+    assert_eq!(found([Stopped, Running], "lab").await.as_ref(), Some(&second));
+    assert_eq!(found([ShuttingDown, Stopped], "lab").await.as_ref(), Some(&second));
+    // It is the claim's until it is gone.
+    assert_eq!(found([ShuttingDown, ShuttingDown], "lab").await.as_ref(), Some(&first));
+    assert_eq!(found([Pending, Pending], "other").await, None);
+    assert_eq!(world.ec2.find_of_claim("lab", "uid").await.unwrap(), None);
+}
+
 /// The status of a claim that was restored from another cluster, or written by hand, names it.
 #[tokio::test]
 async fn an_instance_that_is_not_of_the_cluster_is_never_terminated() {

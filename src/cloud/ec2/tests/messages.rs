@@ -48,6 +48,6 @@ async fn failures_of_a_launch_and_of_a_termination_say_what_is_wrong_and_what_wo
         InstanceNotOfCluster: terminate instance aws:///us-east-1a/i-1: it has not the tags of an instance of cluster other, so it may be anybody's; if it is to go, terminate it by hand, else take its ID out of the status of the NodeClaim
         LaunchInDoubt: launch claim application-x7k2q: look for the instance of an earlier launch: the instance is of type z9.huge, which is not in the catalogue
         LaunchInDoubt: launch claim application-x7k2q: read the fleet's answer: EC2 launched i-7 as something that was not asked for
-        UserDataSizeLimitExceeded: launch claim application-x7k2q: build the launch template: user data would be 40930 bytes, and EC2 takes 16384; use fewer or shorter labels and taints
+        UserDataSizeLimitExceeded: launch claim application-x7k2q: build the launch template: user data would be 40930 bytes, and EC2 takes 16384; use fewer or shorter labels and taints in the NodePool
     "#]].assert_eq(&lines.collect::<String>());
 }

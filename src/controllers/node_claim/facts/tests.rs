@@ -86,6 +86,7 @@ async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched() {
         reason: "Throttled".to_owned(),
         message: String::new(),
         is_answered: false,
+        is_spent: false,
     };
     waits.record(Answer::Launch { attempt: 0, result: Err(failure) }, at(10));
     assert_eq!(found(&waits), None);
