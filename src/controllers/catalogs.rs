@@ -74,8 +74,8 @@ impl Catalogs {
         self.0.borrow().get(class).cloned()
     }
 
-    /// Why no instance type meets the requirements of the pool, be there capacity or not; nothing where one does, or where that is not
-    /// known of its class as it is now.
+    /// Why no instance type meets the requirements of the pool, be there capacity or not, and what to do; nothing where one does, or where
+    /// that is not known of its class as it is now.
     #[must_use]
     pub fn no_type(&self, pool: &NodePool, class: Option<&Ec2NodeClass>) -> Option<String> {
         let reference = &pool.spec.template.spec.node_class_ref;
@@ -84,7 +84,7 @@ impl Catalogs {
         };
         let is_of_now = class?.metadata.generation.unwrap_or_default() == known.generation;
         let pool = model::NodePool::from_api(pool).ok().filter(|_| is_of_now)?;
-        known.catalog.unmet(&pool.requirements).map(|unmet| unmet.to_string())
+        no_type(&pool, &reference.name, &known.catalog)
     }
 
     /// Changes whenever what is known does.
@@ -178,6 +178,17 @@ impl Catalogs {
     }
 }
 
+fn no_type(pool: &model::NodePool, class: &str, catalog: &Catalog) -> Option<String> {
+    let unmet = catalog.unmet(&pool.requirements)?;
+    Some(match catalog.without_subnet(&pool.requirements) {
+        Some(zones) => format!(
+            "{zones} is required, and EC2NodeClass {class} has no subnet there; require a zone in which it has one, or let \
+             spec.subnetSelectorTerms of the class select one there"
+        ),
+        None => format!("{unmet}; correct the requirements, or allow more"),
+    })
+}
+
 /// Whether nodes can be launched from the class as it is written now.
 fn is_ready(class: &Ec2NodeClass) -> bool {
     let status = class.status.as_ref();
@@ -193,6 +204,9 @@ mod tests {
 
     use super::*;
     use crate::controllers::testing::FakeCloud;
+    use crate::model::instance_type::{CapacityType, MachineResources, Offering};
+    use crate::model::testing::requirements;
+    use crate::model::{Price, Requirement, Requirements, label};
 
     #[test]
     fn a_catalogue_is_made_once_for_each_list_of_types() {
@@ -216,6 +230,47 @@ mod tests {
         assert!(Arc::ptr_eq(&made, &same) && Arc::ptr_eq(&made, &newer));
         let (Some((2, other)), true) = catalog(2, Some(&second)) else { panic!() };
         assert!(!Arc::ptr_eq(&made, &other));
+    }
+
+    /// A type of this name for `amd64`, offered in `us-east-1a` and `us-east-1d`, in a class that has a subnet in the former alone.
+    fn instance_type(name: &str, gpus: Option<&str>) -> InstanceType {
+        let offering = |zone: &str| Offering {
+            zone: zone.to_owned(),
+            capacity_type: CapacityType::OnDemand,
+            labels: BTreeMap::new(),
+            price: Price::ZERO,
+            is_available: zone == "us-east-1a",
+        };
+        let of_type = [(label::INSTANCE_TYPE, name), (label::ARCH, "amd64"), (label::ZONE, "us-east-1a")];
+        let mut requirements = Requirements::from_labels(of_type);
+        requirements.add(match gpus {
+            Some(count) => Requirement::one_of("karpenter.k8s.aws/instance-gpu-count", [count]),
+            None => Requirement::does_not_exist("karpenter.k8s.aws/instance-gpu-count"),
+        });
+        let offerings = vec![offering("us-east-1a"), offering("us-east-1d")];
+        InstanceType {
+            name: name.to_owned(),
+            requirements,
+            offerings,
+            resources: MachineResources::default(),
+        }
+    }
+
+    fn pool_of(wanted: &str) -> model::NodePool {
+        model::NodePool { requirements: requirements(wanted), ..model::NodePool::default() }
+    }
+
+    #[test]
+    fn a_pool_of_zones_without_a_subnet_is_told_so() {
+        let catalog = Catalog::new(vec![instance_type("c7i.large", None)]);
+        let told = |wanted: &str| no_type(&pool_of(wanted), "default", &catalog);
+        assert_eq!(told("topology.kubernetes.io/zone In us-east-1a us-east-1d"), None);
+        let expected = "topology.kubernetes.io/zone In [us-east-1d] is required, and EC2NodeClass default has no subnet there; require a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there";
+        assert_eq!(told("topology.kubernetes.io/zone In us-east-1d").as_deref(), Some(expected));
+        let expected = "no instance type has topology.kubernetes.io/zone In [us-east-1x]";
+        assert!(
+            told("topology.kubernetes.io/zone In us-east-1x").is_some_and(|told| told.starts_with(expected))
+        );
     }
 
     #[tokio::test]

@@ -86,6 +86,13 @@ pub enum Reason {
     },
     /// No instance type that would do can be bought in a zone and in a way that would do.
     NoOffering,
+    /// Instance types that would do are offered only in zones in which the node class has no subnet.
+    NoSubnet {
+        /// The class.
+        node_class: String,
+        /// The zones that the pool and the pod ask for together.
+        zones: Requirement,
+    },
     /// The pool may not hold one more node.
     LimitReached {
         /// The limits that are in the way.
@@ -173,6 +180,7 @@ impl Reason {
             Self::HostPortTaken { .. } => "HostPortTaken",
             Self::NoInstanceType { .. } => "NoInstanceType",
             Self::NoOffering => "NoOffering",
+            Self::NoSubnet { .. } => "NoSubnet",
             Self::LimitReached { .. } => "LimitReached",
             Self::PoolNotReady { .. } => "PoolNotReady",
             Self::PoolMissing => "PoolMissing",
@@ -207,6 +215,7 @@ impl Reason {
             Self::PoolMissing => Some("spec.pools"),
             Self::WorkloadTypeNotAllowed { .. } => Some("metadata.labels[treenail.dev/workload-type]"),
             Self::NoOffering
+            | Self::NoSubnet { .. }
             | Self::PoolNotReady { .. }
             | Self::NoPool { .. }
             | Self::WorkloadTypeClosed { .. }
@@ -287,6 +296,13 @@ impl Reason {
             }
             Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
+            Self::NoSubnet { node_class, zones } => {
+                write!(
+                    f,
+                    "{zones} is asked for, and EC2NodeClass {} has no subnet there",
+                    Excerpt(node_class)
+                )
+            }
             Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Quote(why)),
             Self::PoolMissing => f.write_str("there is no such NodePool"),
             Self::NoPool { workload_type: Some(name) } => {
@@ -347,6 +363,9 @@ impl Reason {
             Self::HostPortTaken { .. } => f.write_str("use another host port, or none"),
             Self::NoOffering => f.write_str(
                 "allow more instance types, zones or capacity types, or wait until there is capacity",
+            ),
+            Self::NoSubnet { .. } => f.write_str(
+                "ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there",
             ),
             Self::NoInstanceType { .. } => {
                 f.write_str("ask for a combination that exists, or let the NodePool allow more")

@@ -64,7 +64,8 @@ fn read(object: &nodepool::NodePool, world: &World) -> Pool {
             (pool, Some(foreign.unwrap_or_else(|| problems.join("; "))))
         }
     };
-    Pool { held: held(&name, &world.claims, &catalog), node_pool, catalog, not_ready }
+    let node_class = object.spec.template.spec.node_class_ref.name.clone();
+    Pool { held: held(&name, &world.claims, &catalog), node_pool, node_class, catalog, not_ready }
 }
 
 /// Why no node of a pool may be launched that is right as it is written: the first thing that is in the way.

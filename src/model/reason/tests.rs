@@ -59,7 +59,11 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
             .collect(),
         },
         Some(Reason::NoInstanceType { .. }) => Reason::NoOffering,
-        Some(Reason::NoOffering) => Reason::LimitReached {
+        Some(Reason::NoOffering) => Reason::NoSubnet {
+            node_class: owned("default"),
+            zones: Requirement::one_of("topology.kubernetes.io/zone", ["us-east-1d"]),
+        },
+        Some(Reason::NoSubnet { .. }) => Reason::LimitReached {
             exceeded: vec![LimitExceeded {
                 resource: owned("cpu"),
                 limit: Quantity::from_units(100),
@@ -140,6 +144,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           spec.template.spec.requirements: no instance type has karpenter.k8s.aws/instance-gpu-name In [l4], kubernetes.io/arch In [arm64]; ask for a combination that exists, or let the NodePool allow more
         NoOffering
           no instance type that would do can be bought now; allow more instance types, zones or capacity types, or wait until there is capacity
+        NoSubnet
+          topology.kubernetes.io/zone In [us-east-1d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
         LimitReached
           spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
         PoolNotReady
