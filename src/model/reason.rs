@@ -7,6 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::api::labels;
+
 use super::{
     host_port::HostPort,
     min_values::MinValuesShortfall,
@@ -124,6 +126,13 @@ pub enum Reason {
         /// The namespace.
         namespace: String,
     },
+    /// The pod asks for nodes of a workload type, and its namespace has none.
+    NamespaceNotLabelled {
+        /// The type.
+        workload_type: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// Nodes were there for the pod, one after the other, and it was bound to none of them.
     NeverBound {
         /// How many.
@@ -187,6 +196,7 @@ impl Reason {
             Self::NoPool { .. } => "NoPool",
             Self::WorkloadTypeClosed { .. } => "WorkloadTypeClosed",
             Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
+            Self::NamespaceNotLabelled { .. } => "NamespaceNotLabelled",
             Self::NeverBound { .. } => "NeverBound",
             Self::NodesLost { .. } => "NodesLost",
             Self::ClaimRefused { .. } => "ClaimRefused",
@@ -205,7 +215,8 @@ impl Reason {
             Self::TaintNotTolerated { .. } => Some("spec.tolerations"),
             Self::RequirementConflict { .. }
             | Self::LabelUndefined { .. }
-            | Self::RequirementContradiction { .. } => Some(NODE_LABELS),
+            | Self::RequirementContradiction { .. }
+            | Self::NamespaceNotLabelled { .. } => Some(NODE_LABELS),
             Self::NodeAffinityUnusable { .. } => Some(NODE_AFFINITY),
             Self::ResourcesDoNotFit { .. } => Some(REQUESTS),
             Self::HostPortTaken { .. } => Some("spec.containers[*].ports[*].hostPort"),
@@ -320,6 +331,12 @@ impl Reason {
                 Excerpt(namespace),
                 Excerpt(workload_type)
             ),
+            Self::NamespaceNotLabelled { workload_type, namespace } => write!(
+                f,
+                "nodes of the workload type {} are asked for, and the namespace {} has no workload type",
+                Excerpt(workload_type),
+                Excerpt(namespace)
+            ),
             Self::NeverBound { times, until } => write!(
                 f,
                 "{times} times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after {until}"
@@ -383,6 +400,13 @@ impl Reason {
             Self::WorkloadTypeNotAllowed { .. } => {
                 f.write_str("label the namespace with the type, or create the pod without the label")
             }
+            Self::NamespaceNotLabelled { workload_type, namespace } => write!(
+                f,
+                "label the namespace {} {}={} and create the pod anew, or do not ask for these nodes",
+                Excerpt(namespace),
+                labels::WORKLOAD_TYPE,
+                Excerpt(workload_type)
+            ),
             Self::NeverBound { .. } => f.write_str(
                 "see kube-scheduler's event on the pod for what those nodes lacked, and request or select less",
             ),
