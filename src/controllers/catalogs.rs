@@ -3,7 +3,7 @@
 //! Whoever reads what is known does not wait for the cloud, and is told of changes. Only a plan asks the cloud itself before ([`Catalogs::ask_all`]),
 //! and waits for its answer, though not for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::api::conditions::{self, ConditionStatus};
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::cluster::cache::Cache;
-use crate::model::{self, InstanceType};
+use crate::model::{self, InstanceType, Requirement, Requirements};
 use crate::ports::cloud::CloudProvider;
 use crate::scheduling::Catalog;
 
@@ -74,17 +74,18 @@ impl Catalogs {
         self.0.borrow().get(class).cloned()
     }
 
-    /// Why no instance type meets the requirements of the pool, be there capacity or not; nothing where one does, or where that is not
-    /// known of its class as it is now.
+    /// Why no instance type meets the requirements of the pool, be there capacity or not, and what to do; nothing where one does, or where
+    /// that is not known of its class as it is now.
     #[must_use]
     pub fn no_type(&self, pool: &NodePool, class: Option<&Ec2NodeClass>) -> Option<String> {
         let reference = &pool.spec.template.spec.node_class_ref;
         let Some(ClassTypes::Known(known)) = self.of(&reference.name).filter(|_| reference.is_ec2()) else {
             return None;
         };
-        let is_of_now = class?.metadata.generation.unwrap_or_default() == known.generation;
+        let class = class?;
+        let is_of_now = class.metadata.generation.unwrap_or_default() == known.generation;
         let pool = model::NodePool::from_api(pool).ok().filter(|_| is_of_now)?;
-        known.catalog.unmet(&pool.requirements).map(|unmet| unmet.to_string())
+        no_type(&pool, &reference.name, &known.catalog).or_else(|| no_image(&pool, class, &known.catalog))
     }
 
     /// Changes whenever what is known does.
@@ -178,6 +179,39 @@ impl Catalogs {
     }
 }
 
+fn no_type(pool: &model::NodePool, class: &str, catalog: &Catalog) -> Option<String> {
+    let unmet = catalog.unmet(&pool.requirements)?;
+    Some(match catalog.without_subnet(&pool.requirements) {
+        Some(zones) => format!(
+            "{zones} is required, and EC2NodeClass {class} has no subnet there; require a zone in which it has one, or let \
+             spec.subnetSelectorTerms of the class select one there"
+        ),
+        None => format!("{unmet}; correct the requirements, or allow more"),
+    })
+}
+
+/// Why none of the images that the class has runs on an instance type of the pool, and what to do; nothing where one does, or no image is known.
+#[must_use]
+pub fn no_image(pool: &model::NodePool, class: &Ec2NodeClass, catalog: &Catalog) -> Option<String> {
+    let images = class.status.as_ref()?.amis.iter().map(|image| {
+        let requirements = image.requirements.iter();
+        requirements.map(|entry| Requirement::parse(&entry.key, &entry.operator, &entry.values)).collect()
+    });
+    // An image that cannot be read is a problem of the class.
+    let images: Vec<Requirements> = images.collect::<Result<_, _>>().ok()?;
+    let runs = |candidate: &InstanceType| images.iter().any(|image| candidate.requirements.intersects(image));
+    if images.is_empty() || catalog.types_meeting(&pool.requirements).any(runs) {
+        return None;
+    }
+    let required: BTreeSet<_> = images.iter().map(ToString::to_string).collect();
+    let name = class.name_any();
+    Some(format!(
+        "no image of EC2NodeClass {name} runs on an instance type that the pool allows (its images require {}); allow others, or let \
+         spec.amiSelectorTerms of the class select an image for these",
+        required.into_iter().collect::<Vec<_>>().join("; or ")
+    ))
+}
+
 /// Whether nodes can be launched from the class as it is written now.
 fn is_ready(class: &Ec2NodeClass) -> bool {
     let status = class.status.as_ref();
@@ -189,10 +223,13 @@ fn is_ready(class: &Ec2NodeClass) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::controllers::testing::FakeCloud;
+    use crate::model::instance_type::{CapacityType, MachineResources, Offering};
+    use crate::model::testing::requirements;
+    use crate::model::{Price, label};
 
     #[test]
     fn a_catalogue_is_made_once_for_each_list_of_types() {
@@ -216,6 +253,86 @@ mod tests {
         assert!(Arc::ptr_eq(&made, &same) && Arc::ptr_eq(&made, &newer));
         let (Some((2, other)), true) = catalog(2, Some(&second)) else { panic!() };
         assert!(!Arc::ptr_eq(&made, &other));
+    }
+
+    /// A type of this name for `amd64`, offered in `us-east-1a` and `us-east-1d`, in a class that has a subnet in the former alone.
+    fn instance_type(name: &str, gpus: Option<&str>) -> InstanceType {
+        let offering = |zone: &str| Offering {
+            zone: zone.to_owned(),
+            capacity_type: CapacityType::OnDemand,
+            labels: BTreeMap::new(),
+            price: Price::ZERO,
+            is_available: zone == "us-east-1a",
+        };
+        let of_type = [(label::INSTANCE_TYPE, name), (label::ARCH, "amd64"), (label::ZONE, "us-east-1a")];
+        let mut requirements = Requirements::from_labels(of_type);
+        requirements.add(match gpus {
+            Some(count) => Requirement::one_of("karpenter.k8s.aws/instance-gpu-count", [count]),
+            None => Requirement::does_not_exist("karpenter.k8s.aws/instance-gpu-count"),
+        });
+        let offerings = vec![offering("us-east-1a"), offering("us-east-1d")];
+        InstanceType {
+            name: name.to_owned(),
+            requirements,
+            offerings,
+            resources: MachineResources::default(),
+        }
+    }
+
+    fn pool_of(wanted: &str) -> model::NodePool {
+        model::NodePool { requirements: requirements(wanted), ..model::NodePool::default() }
+    }
+
+    #[test]
+    fn a_pool_of_zones_without_a_subnet_is_told_so() {
+        let catalog = Catalog::new(vec![instance_type("c7i.large", None)]);
+        let told = |wanted: &str| no_type(&pool_of(wanted), "default", &catalog);
+        assert_eq!(told("topology.kubernetes.io/zone In us-east-1a us-east-1d"), None);
+        let expected = "topology.kubernetes.io/zone In [us-east-1d] is required, and EC2NodeClass default has no subnet there; require a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there";
+        assert_eq!(told("topology.kubernetes.io/zone In us-east-1d").as_deref(), Some(expected));
+        let expected = "no instance type has topology.kubernetes.io/zone In [us-east-1x]";
+        assert!(
+            told("topology.kubernetes.io/zone In us-east-1x").is_some_and(|told| told.starts_with(expected))
+        );
+    }
+
+    /// A class whose images have these requirements.
+    fn class_of(images: &[Value]) -> Ec2NodeClass {
+        let images = images.iter().map(|requirements| json!({ "id": "ami-1", "requirements": requirements }));
+        serde_json::from_value(json!({
+            "metadata": { "name": "default", "generation": 1 },
+            "spec": { "amiSelectorTerms": [], "subnetSelectorTerms": [], "securityGroupSelectorTerms": [] },
+            "status": { "amis": images.collect::<Vec<_>>() },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pool_of_types_that_no_image_runs_on_is_told_so() {
+        let types = [("c7i.large", None), ("g6.xlarge", Some("1"))];
+        let types: Vec<_> = types.into_iter().map(|(name, gpus)| instance_type(name, gpus)).collect();
+        let pools: Arc<[InstanceType]> = types.into();
+        let catalogs = Catalogs::default();
+        catalogs.know("default".to_owned(), Some((1, pools)));
+        let arch = |arch: &str| json!({ "key": "kubernetes.io/arch", "operator": "In", "values": [arch] });
+        let standard = json!([arch("amd64"), { "key": "karpenter.k8s.aws/instance-gpu-count", "operator": "DoesNotExist" }]);
+        let for_arm = json!([arch("arm64")]);
+        let told = |instance_types: &[&str], class: &Ec2NodeClass| {
+            let of_pool =
+                json!([{ "key": label::INSTANCE_TYPE, "operator": "In", "values": instance_types }]);
+            let reference =
+                json!({ "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" });
+            let spec =
+                json!({ "template": { "spec": { "nodeClassRef": reference, "requirements": of_pool } } });
+            let pool = serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap();
+            catalogs.no_type(&pool, Some(class))
+        };
+        let without_gpu = class_of(&[standard.clone(), for_arm]);
+        let expected = "no image of EC2NodeClass default runs on an instance type that the pool allows (its images require karpenter.k8s.aws/instance-gpu-count DoesNotExist, kubernetes.io/arch In [amd64]; or kubernetes.io/arch In [arm64]); allow others, or let spec.amiSelectorTerms of the class select an image for these";
+        assert_eq!(told(&["g6.xlarge"], &without_gpu).as_deref(), Some(expected));
+        assert_eq!(told(&["g6.xlarge", "c7i.large"], &without_gpu), None, "one will do");
+        assert_eq!(told(&["g6.xlarge"], &class_of(&[standard, json!([arch("amd64")])])), None);
+        assert_eq!(told(&["g6.xlarge"], &class_of(&[])), None, "the class itself says that it has none");
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
+use crate::model::{Node, NodeClaim, ownership};
 use crate::scheduling::Daemon;
 
 mod envelopes;
@@ -136,7 +137,9 @@ impl WorkloadTypeController {
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let claims = caches.node_claims.all();
-        let costs = costs(claims.iter().map(|claim| &claim.model), &self.catalogs.all());
+        let known = caches.nodes.all();
+        let owners = owners(claims.iter().map(|claim| &claim.model), known.iter().map(|node| &node.model));
+        let costs = costs(owners, &self.catalogs.all());
         let counts = Counts { costs, ..self.counts(&nodes) };
         let now = self.context.clock.now();
         let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
@@ -208,7 +211,8 @@ impl WorkloadTypeController {
                 && !node.provider_id.as_ref().is_some_and(|id| instances.contains(id))
         });
         let strays = strays.filter_map(|node| stray(node, types));
-        claims.iter().filter_map(|claim| launched(&claim.model)).chain(strays).collect()
+        let owners = owners(claims.iter().map(|claim| &claim.model), nodes.iter().map(|node| &node.model));
+        owners.into_iter().filter_map(launched).chain(strays).collect()
     }
 
     fn tell(&self, object: &ApiWorkloadType, status: &WorkloadTypeStatus) {
@@ -270,6 +274,33 @@ impl WorkloadTypeController {
         }
         counts
     }
+}
+
+/// The claims, without those that name an instance which is another's.
+fn owners<'c>(
+    claims: impl IntoIterator<Item = &'c NodeClaim>,
+    nodes: impl IntoIterator<Item = &'c Node>,
+) -> Vec<&'c NodeClaim> {
+    let mut of_instance: BTreeMap<_, Vec<&NodeClaim>> = BTreeMap::new();
+    let mut owners = Vec::new();
+    for claim in claims {
+        match &claim.provider_id {
+            Some(id) => of_instance.entry(id).or_default().push(claim),
+            None => owners.push(claim),
+        }
+    }
+    let mut told: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for node in nodes {
+        if let Some(id) = &node.provider_id {
+            told.entry(id).or_default().extend(node.owner_uids.iter().cloned());
+        }
+    }
+    let of_instance = of_instance.into_iter();
+    owners.extend(of_instance.filter_map(|(id, claims)| {
+        let told = told.get(id).map(Vec::as_slice).unwrap_or_default();
+        ownership::owner(claims, told)
+    }));
+    owners
 }
 
 #[cfg(test)]

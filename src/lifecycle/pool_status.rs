@@ -23,7 +23,8 @@ const ALWAYS_TOLD: [&str; 5] = ["cpu", "ephemeral-storage", "memory", "nodes", "
 pub struct Surroundings<'a> {
     /// The class that it names.
     pub class: Option<&'a Ec2NodeClass>,
-    /// Why no instance type of the class meets its requirements, be there capacity or not; nothing where one does, or that is not known.
+    /// Why no instance type of the class meets its requirements, be there capacity or not, and what to do; nothing where one does, or that is
+    /// not known.
     pub no_type: Option<&'a str>,
     /// Its claims.
     pub claims: &'a [&'a NodeClaim],
@@ -69,7 +70,7 @@ pub fn readiness(pool: &NodePool, class: Option<&Ec2NodeClass>, no_type: Option<
 }
 
 fn unmet(why: &str) -> String {
-    format!("spec.template.spec.requirements: {why}; correct the requirements, or allow more")
+    format!("spec.template.spec.requirements: {why}")
 }
 
 fn validation(pool: &NodePool, no_type: Option<&str>) -> Change {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::type_deletion::Remains;
-use crate::api::conditions::{Change, Subject};
+use crate::api::conditions::{Change, Condition, ConditionStatus, READY, Subject};
 use crate::api::labels;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
 use crate::model::taints::Taint;
@@ -121,12 +121,15 @@ pub fn status(
     };
     let of_pools = workload_type.pools.iter().map(|pool| counts.costs.of(pool));
     let hourly_cost = of_pools.fold(Cost::Known(Price::ZERO), Cost::and).told(before.hourly_cost.as_ref());
-    let mut changes = conditions(&derivation);
+    let mut changes = conditions(&derivation, &sharing(&workload_type, fleet));
     changes.extend(remains.map(Remains::condition));
     let namespaces = counts.namespaces.get(&workload_type.name).map_or(0, BTreeSet::len);
     let status = WorkloadTypeStatus {
         observed_generation: Some(workload_type.generation),
-        conditions: api::CONDITIONS.merge_and_end(subject, &changes, remains.map(Remains::end), now),
+        conditions: told(
+            api::CONDITIONS.merge_and_end(subject, &changes, remains.map(Remains::end), now),
+            &derivation.findings,
+        ),
         namespaces: Some(i64::try_from(namespaces).unwrap_or(i64::MAX)),
         nodes: Some(workload_type.pools.iter().map(nodes_of).sum()),
         pools: workload_type
@@ -173,10 +176,39 @@ pub fn stray(node: &Node, types: &BTreeMap<String, WorkloadType>) -> Option<Laun
     Some(LaunchedNode { name: node.object.name.clone(), pool: pool.clone(), taints })
 }
 
-fn conditions(derivation: &Derivation) -> Vec<Change> {
+/// The conditions, where `Ready` names what is wrong even if the type is in use all the same, or that is not known yet: it is what people see.
+fn told(mut conditions: Vec<Condition>, findings: &[Finding]) -> Vec<Condition> {
+    let ready = conditions.iter_mut().find(|condition| condition.type_ == READY);
+    let (Some(ready), Some(first)) = (ready, findings.first()) else { return conditions };
+    let condition = first.kind.condition();
+    ready.message = match (&ready.status, first.kind) {
+        (ConditionStatus::Unknown, FindingKind::PoolNotResolved) => format!("{condition}=Unknown: {first}"),
+        (ConditionStatus::True, FindingKind::TaintShared) => format!("{condition}=True: {first}"),
+        (ConditionStatus::True, _) => format!("{condition}=False: {first}"),
+        _ => return conditions,
+    };
+    conditions
+}
+
+/// Which pools of the type other types name too: pods of these types are let in there, and rightly so.
+fn sharing(workload_type: &WorkloadType, fleet: &Fleet<'_>) -> String {
+    let of_pool = |pool: &String| {
+        let others = fleet.types.values().filter(|other| other.name != workload_type.name);
+        let others: Vec<_> =
+            others.filter(|other| other.pools.contains(pool)).map(|other| other.name.as_str()).collect();
+        (!others.is_empty()).then(|| {
+            let (named, others) = (if others.len() == 1 { "WorkloadType" } else { "WorkloadTypes" }, others.join(", "));
+            format!("NodePool {pool}: shared with {named} {others}; to keep their pods apart, name a pool of its own in each type")
+        })
+    };
+    workload_type.pools.iter().filter_map(of_pool).collect::<Vec<_>>().join("\n")
+}
+
+fn conditions(derivation: &Derivation, sharing: &str) -> Vec<Change> {
     let judged = [api::VALIDATION_SUCCEEDED, api::POOLS_READY, api::ISOLATED].map(|condition| {
         let mut findings = derivation.findings.iter().filter(|finding| finding.kind.condition() == condition);
         match findings.next() {
+            None if condition == api::ISOLATED => Change::holds(condition).with_message(sharing),
             None => Change::holds(condition),
             Some(first) if first.kind == FindingKind::PoolNotResolved => {
                 Change::unknown(condition, first.kind.reason(), messages(first, findings))

@@ -7,6 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::api::labels;
+
 use super::{
     host_port::HostPort,
     min_values::MinValuesShortfall,
@@ -86,6 +88,13 @@ pub enum Reason {
     },
     /// No instance type that would do can be bought in a zone and in a way that would do.
     NoOffering,
+    /// Instance types that would do are offered only in zones in which the node class has no subnet.
+    NoSubnet {
+        /// The class.
+        node_class: String,
+        /// The zones that the pool and the pod ask for together.
+        zones: Requirement,
+    },
     /// The pool may not hold one more node.
     LimitReached {
         /// The limits that are in the way.
@@ -112,6 +121,13 @@ pub enum Reason {
     },
     /// The pod's own label names a workload type that its namespace may not use.
     WorkloadTypeNotAllowed {
+        /// The type.
+        workload_type: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// The pod asks for nodes of a workload type, and its namespace has none.
+    NamespaceNotLabelled {
         /// The type.
         workload_type: String,
         /// The namespace.
@@ -173,12 +189,14 @@ impl Reason {
             Self::HostPortTaken { .. } => "HostPortTaken",
             Self::NoInstanceType { .. } => "NoInstanceType",
             Self::NoOffering => "NoOffering",
+            Self::NoSubnet { .. } => "NoSubnet",
             Self::LimitReached { .. } => "LimitReached",
             Self::PoolNotReady { .. } => "PoolNotReady",
             Self::PoolMissing => "PoolMissing",
             Self::NoPool { .. } => "NoPool",
             Self::WorkloadTypeClosed { .. } => "WorkloadTypeClosed",
             Self::WorkloadTypeNotAllowed { .. } => "WorkloadTypeNotAllowed",
+            Self::NamespaceNotLabelled { .. } => "NamespaceNotLabelled",
             Self::NeverBound { .. } => "NeverBound",
             Self::NodesLost { .. } => "NodesLost",
             Self::ClaimRefused { .. } => "ClaimRefused",
@@ -197,7 +215,8 @@ impl Reason {
             Self::TaintNotTolerated { .. } => Some("spec.tolerations"),
             Self::RequirementConflict { .. }
             | Self::LabelUndefined { .. }
-            | Self::RequirementContradiction { .. } => Some(NODE_LABELS),
+            | Self::RequirementContradiction { .. }
+            | Self::NamespaceNotLabelled { .. } => Some(NODE_LABELS),
             Self::NodeAffinityUnusable { .. } => Some(NODE_AFFINITY),
             Self::ResourcesDoNotFit { .. } => Some(REQUESTS),
             Self::HostPortTaken { .. } => Some("spec.containers[*].ports[*].hostPort"),
@@ -207,6 +226,7 @@ impl Reason {
             Self::PoolMissing => Some("spec.pools"),
             Self::WorkloadTypeNotAllowed { .. } => Some("metadata.labels[treenail.dev/workload-type]"),
             Self::NoOffering
+            | Self::NoSubnet { .. }
             | Self::PoolNotReady { .. }
             | Self::NoPool { .. }
             | Self::WorkloadTypeClosed { .. }
@@ -287,6 +307,13 @@ impl Reason {
             }
             Self::NoInstanceType { requirements } => write!(f, "no instance type has {requirements}"),
             Self::NoOffering => f.write_str("no instance type that would do can be bought now"),
+            Self::NoSubnet { node_class, zones } => {
+                write!(
+                    f,
+                    "{zones} is asked for, and EC2NodeClass {} has no subnet there",
+                    Excerpt(node_class)
+                )
+            }
             Self::PoolNotReady { why } => write!(f, "no node of the pool may be launched: {}", Quote(why)),
             Self::PoolMissing => f.write_str("there is no such NodePool"),
             Self::NoPool { workload_type: Some(name) } => {
@@ -303,6 +330,12 @@ impl Reason {
                 "the namespace {} may not use the workload type {}",
                 Excerpt(namespace),
                 Excerpt(workload_type)
+            ),
+            Self::NamespaceNotLabelled { workload_type, namespace } => write!(
+                f,
+                "nodes of the workload type {} are asked for, and the namespace {} has no workload type",
+                Excerpt(workload_type),
+                Excerpt(namespace)
             ),
             Self::NeverBound { times, until } => write!(
                 f,
@@ -348,6 +381,9 @@ impl Reason {
             Self::NoOffering => f.write_str(
                 "allow more instance types, zones or capacity types, or wait until there is capacity",
             ),
+            Self::NoSubnet { .. } => f.write_str(
+                "ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there",
+            ),
             Self::NoInstanceType { .. } => {
                 f.write_str("ask for a combination that exists, or let the NodePool allow more")
             }
@@ -364,6 +400,13 @@ impl Reason {
             Self::WorkloadTypeNotAllowed { .. } => {
                 f.write_str("label the namespace with the type, or create the pod without the label")
             }
+            Self::NamespaceNotLabelled { workload_type, namespace } => write!(
+                f,
+                "label the namespace {} {}={} and create the pod anew, or do not ask for these nodes",
+                Excerpt(namespace),
+                labels::WORKLOAD_TYPE,
+                Excerpt(workload_type)
+            ),
             Self::NeverBound { .. } => f.write_str(
                 "see kube-scheduler's event on the pod for what those nodes lacked, and request or select less",
             ),

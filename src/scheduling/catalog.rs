@@ -4,7 +4,10 @@
 //! at all. Rows are in the order of their prices; the first row of a set is the cheapest. A catalogue is built once for each generation
 //! of types and prices and shared by all problems until the next; nothing in it depends on pods or pools.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{amounts, table::RowSet};
 use crate::model::{
@@ -64,8 +67,10 @@ pub struct Catalog {
     rows: Vec<Row>,
     /// The rows that can be bought now.
     available: RowSet,
-    /// The rows of types that can hold pods at all.
+    /// The rows of types that can hold pods at all, in zones in which the node class has a subnet.
     usable: RowSet,
+    /// Rows that would be usable, had the node class a subnet there.
+    without_subnet: RowSet,
     keys: BTreeMap<Arc<str>, KeyIndex>,
     /// What types leave for pods, by resource, in milli units. Types in the order of `types`.
     allocatable: BTreeMap<String, Vec<i64>>,
@@ -91,7 +96,7 @@ impl Catalog {
             (a.price, a.capacity_type, a_name, &a.zone).cmp(&(b.price, b.capacity_type, b_name, &b.zone))
         });
         let rows: Vec<Row> = rows.into_iter().map(|(row, ..)| row).collect();
-        let (mut available, mut usable) = (RowSet::none(rows.len()), RowSet::none(rows.len()));
+        let [mut available, mut usable, mut without_subnet] = [(); 3].map(|()| RowSet::none(rows.len()));
         let mut keys = BTreeMap::new();
         for (number, row) in rows.iter().enumerate() {
             let Some((instance_type, offering)) = parts(&types, *row) else { continue };
@@ -99,7 +104,10 @@ impl Catalog {
                 available.insert(number);
             }
             if instance_type.resources.allocatable().iter().all(|(_, amount)| !amount.is_negative()) {
-                usable.insert(number);
+                // A type can only be where its node class has a subnet, wherever else it is offered.
+                let has_subnet = instance_type.requirements.allows(label::ZONE, &offering.zone);
+                let rows = if has_subnet { &mut usable } else { &mut without_subnet };
+                rows.insert(number);
             }
             for (key, requirement) in labels_of(instance_type, offering) {
                 let index = keys.entry(key).or_insert_with(|| KeyIndex::new(rows.len()));
@@ -119,7 +127,7 @@ impl Catalog {
                 }
             }
         }
-        Self { types, rows, available, usable, keys, allocatable }
+        Self { types, rows, available, usable, without_subnet, keys, allocatable }
     }
 
     /// The types, in the order of their names.
@@ -135,7 +143,7 @@ impl Catalog {
         place.ok().and_then(|i| self.types.get(i))
     }
 
-    /// Every row of a type that can hold pods at all.
+    /// Every row of a type that can hold pods at all, in a zone in which the node class has a subnet.
     pub(super) const fn usable(&self) -> &RowSet {
         &self.usable
     }
@@ -197,6 +205,14 @@ impl Catalog {
             rows.retain(&self.rows_meeting(requirement));
             rows
         })
+    }
+
+    /// The types that meet every one of these requirements and can hold pods, be there capacity or not.
+    pub fn types_meeting(&self, requirements: &Requirements) -> impl Iterator<Item = &InstanceType> {
+        let rows = self.rows_meeting_all(requirements).and(&self.usable);
+        let numbers: BTreeSet<_> =
+            rows.iter().filter_map(|row| self.row(row)).map(|row| row.instance_type).collect();
+        numbers.into_iter().filter_map(|number| self.types.get(number))
     }
 
     /// What a label is on these rows, as far as they list it.

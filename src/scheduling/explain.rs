@@ -94,6 +94,10 @@ impl Obstacles<'_> {
             .iter()
             .find(|requirement| self.table.rows.and(&catalog.rows_meeting(requirement)).is_empty());
         let of_pool = &self.table.pool.node_pool.requirements;
+        if let Some(zones) = catalog.without_subnet(&of_pool.and(wanted)) {
+            let node_class = self.table.pool.node_class.clone();
+            return Reason::NoSubnet { node_class, zones: zones.clone() };
+        }
         match conflict {
             _ if self.table.rows.is_empty() => self.no_type(of_pool),
             Some(requirement) => Reason::RequirementConflict {

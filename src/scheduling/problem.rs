@@ -77,6 +77,8 @@ pub struct PoolPreference {
 pub struct Pool {
     /// What is the same for every node of the pool. The labels that the pool's name and its workload types put on nodes are understood.
     pub node_pool: NodePool,
+    /// The name of its node class.
+    pub node_class: String,
     /// The instance types of the pool's node class. Pools of one class share it.
     pub catalog: Arc<Catalog>,
     /// The capacity of the pool's nodes, those on their way included, and their number as `nodes`: what its limits count.

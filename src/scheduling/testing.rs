@@ -1,7 +1,7 @@
 //! Small problems as text, for tests.
 //!
 //! ```text
-//! type s cpu=2 memory=4Gi pods=20; offer a on-demand 0.1; offer b spot 0.03; labels size In small
+//! type s cpu=2 memory=4Gi pods=20; offer a on-demand 0.1; offer b spot 0.03 gone; offer c spot 0.03 no-subnet; labels size In small
 //! pool general types=s; requires karpenter.sh/capacity-type In on-demand; taint team=a:NoSchedule; limits cpu=10; weight 5; held cpu=4
 //! workload team-a general? spare         (in order; `?`: the next may be used when this one is short)
 //! node n1 cpu=4 memory=8Gi pods=20; used cpu=1; daemons cpu=100m; labels team=a; taint team=a:NoSchedule; port 80; starting
@@ -165,7 +165,12 @@ fn instance_type(line: &Line<'_>) -> InstanceType {
     ]);
     let cpu = line.amounts().amount(resources::CPU).units().to_string();
     labels.add(Requirement::one_of(crate::api::labels::INSTANCE_CPU, [cpu.as_str()]));
-    labels.add(Requirement::one_of(label::ZONE, offers.iter().map(|offer| offer.zone.as_str())));
+    let has_subnet = |text: &&str| !text.ends_with("no-subnet");
+    let zones = offers.iter().map(|offer| offer.zone.as_str());
+    let closed: Vec<_> = { line.all("offer").filter(|text| !has_subnet(text)) }
+        .filter_map(|text| text.split_whitespace().next())
+        .collect();
+    labels.add(Requirement::one_of(label::ZONE, zones.filter(|zone| !closed.contains(zone))));
     let bought = offers.iter().map(|offer| offer.capacity_type.name());
     labels.add(Requirement::one_of(label::CAPACITY_TYPE, bought));
     let given = requirements(&line.all("labels").collect::<Vec<_>>().join(","));
@@ -192,7 +197,7 @@ fn offering(text: &str) -> Offering {
         capacity_type: all.into_iter().find(|known| known.name() == *bought).unwrap(),
         labels: BTreeMap::new(),
         price: price.parse().unwrap(),
-        is_available: !rest.contains(&"gone"),
+        is_available: rest.is_empty(),
     }
 }
 
@@ -214,6 +219,7 @@ fn pool(line: &Line<'_>, types: &[InstanceType]) -> Pool {
             startup_taints: startup.collect(),
             limits: Limits(line.list("limits")),
         },
+        node_class: "default".to_owned(),
         catalog: Arc::new(Catalog::new(types.iter().filter(is_wanted).cloned().collect())),
         held: line.list("held"),
         not_ready: line.one("not-ready").map(str::to_owned),

@@ -138,6 +138,7 @@ fn pool(value: &Value, catalog: &Arc<Catalog>, nodes: &[Value]) -> Pool {
         },
         catalog: Arc::clone(catalog),
         held,
+        node_class: "default".to_owned(),
         not_ready: None,
     }
 }

@@ -251,7 +251,7 @@ async fn what_is_wrong_is_told_where_it_is_and_keeps_nobody_back(world: &World) 
         told,
         "pool nowhere: spec.pools: there is no such NodePool; create it, or take it out of the workload type"
     );
-    let told = event(lab, "NodePool", "barren", "NoCompatibleInstanceTypes").await;
+    let told = event(lab, "NodePool", "barren", "NodePoolValidationFailed").await;
     assert!(told.contains("spec.template.spec.requirements"), "{told}");
 }
 

@@ -7,7 +7,7 @@ use crate::api::conditions;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::{labels, nodepool};
 use crate::cluster::caches::KnownClaim;
-use crate::controllers::catalogs::ClassTypes;
+use crate::controllers::catalogs::{ClassTypes, no_image};
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::pool_status::class_readiness;
 use crate::model::resources::NODES;
@@ -28,15 +28,14 @@ pub(super) fn pools(world: &World) -> Vec<Pool> {
     wanted.map(|pool| read(pool, world)).collect()
 }
 
-/// The pools that could be launched from, did they leave any instance type that can be bought now.
+/// The pools that could be launched from, did they leave any instance type that can be bought now. Those that leave none whatever can be
+/// bought say so in their status.
 #[must_use]
 pub fn barren(pools: &[Pool]) -> Vec<&str> {
     let is_barren = |pool: &&Pool| {
         let wanted = &pool.node_pool.requirements;
-        let mut types = pool.catalog.types().iter();
-        !types.any(|candidate| {
-            candidate.is_compatible(wanted) && candidate.offerings_for(wanted).next().is_some()
-        })
+        let mut types = pool.catalog.types_meeting(wanted).peekable();
+        types.peek().is_some() && !types.any(|candidate| candidate.offerings_for(wanted).next().is_some())
     };
     let ready = pools.iter().filter(|pool| pool.obstacle().is_none());
     ready.filter(is_barren).map(|pool| pool.node_pool.name.as_str()).collect()
@@ -64,7 +63,8 @@ fn read(object: &nodepool::NodePool, world: &World) -> Pool {
             (pool, Some(foreign.unwrap_or_else(|| problems.join("; "))))
         }
     };
-    Pool { held: held(&name, &world.claims, &catalog), node_pool, catalog, not_ready }
+    let node_class = object.spec.template.spec.node_class_ref.name.clone();
+    Pool { held: held(&name, &world.claims, &catalog), node_pool, node_class, catalog, not_ready }
 }
 
 /// Why no node of a pool may be launched that is right as it is written: the first thing that is in the way.
@@ -95,7 +95,7 @@ fn obstacle(
         return Some(message);
     }
     match types {
-        Some(ClassTypes::Known(_)) => None,
+        Some(ClassTypes::Known(known)) => class.and_then(|class| no_image(pool, class, &known.catalog)),
         Some(ClassTypes::Unknown) | None => Some(
             "the cloud has not told its instance types yet; see the controller's log if that lasts"
                 .to_owned(),

@@ -87,7 +87,15 @@ fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Obstacle> {
             namespace: pod.key.namespace.clone(),
         })));
     }
-    let Some(name) = granted else { return Ok(None) };
+    let Some(name) = granted else {
+        return match selected_type(pod, world) {
+            Some(workload_type) => Err(Obstacle::Told(Box::new(Reason::NamespaceNotLabelled {
+                workload_type: workload_type.to_owned(),
+                namespace: pod.key.namespace.clone(),
+            }))),
+            None => Ok(None),
+        };
+    };
     let closed = world.workload_types.get(name).and_then(|workload_type| workload_type.problems.first());
     match closed {
         Some(problem) => Err(Obstacle::Told(Box::new(Reason::WorkloadTypeClosed {
@@ -96,4 +104,14 @@ fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Obstacle> {
         }))),
         None => Ok(Some(name.clone())),
     }
+}
+
+/// A workload type without which none of the pod's alternatives can be met: only nodes of its pools have its label.
+fn selected_type<'w>(pod: &Pod, world: &'w World) -> Option<&'w str> {
+    let is_selected = |name: &&String| {
+        let label = labels::node_type_label(name);
+        let mut all = pod.alternatives.iter().map(|alternative| alternative.requirements.get(&label));
+        !pod.alternatives.is_empty() && all.all(|asked| asked.is_some_and(|asked| !asked.allows_absence()))
+    };
+    world.workload_types.keys().find(is_selected).map(String::as_str)
 }

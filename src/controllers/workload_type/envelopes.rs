@@ -94,6 +94,7 @@ fn pool(object: &ApiNodePool, catalogs: &BTreeMap<String, ClassTypes>) -> Option
     };
     Some(Pool {
         node_pool: NodePool::from_api(object).ok()?,
+        node_class: class.name.clone(),
         catalog: Arc::clone(&known.catalog),
         held: ResourceList::new(),
         not_ready: None,

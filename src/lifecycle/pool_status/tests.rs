@@ -103,12 +103,12 @@ fn what_its_claims_hold_is_added_up_and_zeros_are_told() {
 
 #[test]
 fn a_pool_whose_requirements_no_instance_type_meets_is_not_ready_and_neither_are_its_types() {
-    const WHY: &str = "no instance type has node.kubernetes.io/instance-type In [m9z.huge]";
+    const WHY: &str = "no instance type has node.kubernetes.io/instance-type In [m9z.huge]; correct the requirements, or allow more";
     let ready = class("True", false);
     let found = status_of(&json!([]), Some(&ready), Some(WHY), &[]);
     let validation = conditions::find(&found.conditions, api::VALIDATION_SUCCEEDED).unwrap();
     assert_eq!(validation.reason, "NoCompatibleInstanceTypes");
-    let expected = format!("spec.template.spec.requirements: {WHY}; correct the requirements, or allow more");
+    let expected = format!("spec.template.spec.requirements: {WHY}");
     assert_eq!(validation.message, expected);
     assert!(!conditions::is_true(&found.conditions, conditions::READY));
     assert_eq!(readiness(&pool(&json!([])), Some(&ready), Some(WHY)), Readiness::NotReady(expected));

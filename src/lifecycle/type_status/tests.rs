@@ -129,6 +129,79 @@ fn conditions_say_what_is_wrong_and_how_much_depends_on_it() {
 }
 
 #[test]
+fn what_is_wrong_is_seen_at_the_condition_ready_whatever_its_status() {
+    let object = workload_type("a", json!({ "pools": [{ "name": "p" }] }), json!(null));
+    let fenced = || pool(&["t=a:NoSchedule"]);
+    let with = |readiness| Pool { readiness, ..fenced() };
+    let open = LaunchedNode { name: "n".to_owned(), pool: "p".to_owned(), taints: Vec::new() };
+    let cases = [
+        (vec![("p", fenced())], vec![], "True "),
+        (
+            vec![("p", pool(&[]))],
+            vec![],
+            "True Isolated=False: NodePool p: has no taint that keeps other pods away; add one like node-type=p:NoSchedule to its spec.template.spec.taints",
+        ),
+        (
+            vec![("p", fenced())],
+            vec![open],
+            "True Isolated=False: NodePool p: has nodes without a taint that keeps other pods away: n; delete these NodeClaims; what replaces them has the taints of the pool",
+        ),
+        (
+            vec![("p", fenced()), ("q", fenced())],
+            vec![],
+            "True TaintShared=True: NodePool p: has the taint t=a:NoSchedule, as NodePool q has, and no type uses both; give each pool a taint of its own, or name both in one type",
+        ),
+        (
+            vec![("p", with(Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned())))],
+            vec![],
+            "Unknown PoolsReady=Unknown: NodePool p: EC2NodeClass default is not resolved yet; until then nothing is launched from it",
+        ),
+        (
+            vec![],
+            vec![],
+            "False PoolsReady=False: NodePool p: does not exist; create it, or take it out of spec.pools",
+        ),
+    ];
+    for (pools, nodes, expected) in cases {
+        let status = status_of(&object, &pools, &nodes, None);
+        let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
+        assert_eq!(format!("{} {}", ready.status.as_str(), ready.message), expected);
+    }
+}
+
+#[test]
+fn a_pool_that_several_types_name_is_isolated_and_says_who_shares_it() {
+    let spec = json!({ "pools": [{ "name": "p" }, { "name": "own" }] });
+    let object = workload_type("a", spec, json!(null));
+    let other = |name: &str| WorkloadType {
+        name: name.to_owned(),
+        pools: vec!["p".to_owned()],
+        ..WorkloadType::default()
+    };
+    let isolated = |others: &[&str]| {
+        let types = others.iter().map(|name| ((*name).to_owned(), other(name)));
+        let types = types.chain([("a".to_owned(), WorkloadType::read(&object))]).collect();
+        let pools = ["p", "own"].map(|name| (name.to_owned(), pool(&["t=a:NoSchedule"]))).into();
+        let fleet = Fleet { types: &types, pools: &pools, nodes: &[] };
+        let (counts, envelope) = (&Counts::default(), &EnvelopeState::Unknown);
+        let surroundings = Surroundings { fleet: &fleet, counts, envelope, remains: None, left_to: None };
+        let status = status(&object, &surroundings, at(60));
+        let isolated = conditions::find(&status.conditions, api::ISOLATED).unwrap();
+        assert_eq!(isolated.status, ConditionStatus::True);
+        assert!(conditions::find(&status.conditions, conditions::READY).unwrap().message.is_empty());
+        isolated.message.clone()
+    };
+    assert_eq!(isolated(&[]), "");
+    let told = |types: &str| {
+        format!(
+            "NodePool p: shared with {types}; to keep their pods apart, name a pool of its own in each type"
+        )
+    };
+    assert_eq!(isolated(&["b"]), told("WorkloadType b"));
+    assert_eq!(isolated(&["b", "c"]), told("WorkloadTypes b, c"));
+}
+
+#[test]
 fn namespaces_and_nodes_are_counted_and_each_pool_says_whether_it_can_be_used() {
     let object = workload_type("a", json!({ "pools": [{ "name": "p" }, { "name": "gone" }] }), json!(null));
     let node = |pool: &str| LaunchedNode {

@@ -18,6 +18,7 @@ use crate::model::{
 /// One reason of each kind, in the order of the enum. The match makes sure that a new kind gets its example and its golden message.
 fn example_after(reason: Option<&Reason>) -> Option<Reason> {
     let owned = |text: &str| text.to_owned();
+    let until = "2026-03-01T12:00:30Z".parse().unwrap();
     Some(match reason {
         None => Reason::TaintNotTolerated { taint: "node-type=application:NoSchedule".parse().unwrap() },
         Some(Reason::TaintNotTolerated { .. }) => Reason::RequirementConflict {
@@ -59,7 +60,11 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
             .collect(),
         },
         Some(Reason::NoInstanceType { .. }) => Reason::NoOffering,
-        Some(Reason::NoOffering) => Reason::LimitReached {
+        Some(Reason::NoOffering) => Reason::NoSubnet {
+            node_class: owned("default"),
+            zones: Requirement::one_of("topology.kubernetes.io/zone", ["us-east-1d"]),
+        },
+        Some(Reason::NoSubnet { .. }) => Reason::LimitReached {
             exceeded: vec![LimitExceeded {
                 resource: owned("cpu"),
                 limit: Quantity::from_units(100),
@@ -80,14 +85,11 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
             Reason::WorkloadTypeNotAllowed { workload_type: owned("application"), namespace: owned("shop") }
         }
         Some(Reason::WorkloadTypeNotAllowed { .. }) => {
-            Reason::NeverBound { times: 3, until: "2026-03-01T12:00:30Z".parse().unwrap() }
+            Reason::NamespaceNotLabelled { workload_type: owned("application"), namespace: owned("shop") }
         }
-        Some(Reason::NeverBound { .. }) => {
-            Reason::NodesLost { times: 2, until: "2026-03-01T12:00:30Z".parse().unwrap() }
-        }
-        Some(Reason::NodesLost { .. }) => {
-            Reason::ClaimRefused { times: 2, until: "2026-03-01T12:00:30Z".parse().unwrap() }
-        }
+        Some(Reason::NamespaceNotLabelled { .. }) => Reason::NeverBound { times: 3, until },
+        Some(Reason::NeverBound { .. }) => Reason::NodesLost { times: 2, until },
+        Some(Reason::NodesLost { .. }) => Reason::ClaimRefused { times: 2, until },
         Some(Reason::ClaimRefused { .. }) => Reason::FallbackNotDue { pool: owned("application") },
         Some(Reason::FallbackNotDue { .. }) => Reason::TooFewValues {
             shortfalls: vec![MinValuesShortfall {
@@ -140,6 +142,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           spec.template.spec.requirements: no instance type has karpenter.k8s.aws/instance-gpu-name In [l4], kubernetes.io/arch In [arm64]; ask for a combination that exists, or let the NodePool allow more
         NoOffering
           no instance type that would do can be bought now; allow more instance types, zones or capacity types, or wait until there is capacity
+        NoSubnet
+          topology.kubernetes.io/zone In [us-east-1d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
         LimitReached
           spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
         PoolNotReady
@@ -152,6 +156,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           the workload type application is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType
         WorkloadTypeNotAllowed
           metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type application; label the namespace with the type, or create the pod without the label
+        NamespaceNotLabelled
+          spec.nodeSelector or spec.affinity.nodeAffinity: nodes of the workload type application are asked for, and the namespace shop has no workload type; label the namespace shop treenail.dev/workload-type=application and create the pod anew, or do not ask for these nodes
         NeverBound
           3 times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after 2026-03-01T12:00:30Z; see kube-scheduler's event on the pod for what those nodes lacked, and request or select less
         NodesLost

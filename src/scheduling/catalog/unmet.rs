@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Catalog;
-use crate::model::{Requirement, Requirements, requirements::nearest_key};
+use crate::model::{Requirement, Requirements, label, requirements::nearest_key};
 
 /// Requirements that no way to buy an instance meets together, as few as say so: without any of them, some way does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,14 @@ impl Catalog {
             requirements: rows.into_iter().map(|(requirement, _)| requirement.clone()).collect(),
             nearest,
         })
+    }
+
+    /// The zones that are asked for, if nothing but a subnet of the node class is missing there.
+    #[must_use]
+    pub fn without_subnet<'r>(&self, wanted: &'r Requirements) -> Option<&'r Requirement> {
+        let zones = wanted.get(label::ZONE)?;
+        let rows = self.rows_meeting_all(wanted);
+        (rows.and(&self.usable).is_empty() && !rows.and(&self.without_subnet).is_empty()).then_some(zones)
     }
 
     fn nearest(&self, requirement: &Requirement) -> Option<String> {

@@ -151,3 +151,16 @@ fn a_pod_of_exactly_the_envelope_gets_a_node_and_a_mebibyte_more_does_not() {
     assert_eq!(plan.unschedulable[0].reasons[0].reason, refused);
     expect!["spec.containers[*].resources.requests: 6485Mi memory requested, and c7i.xlarge, which comes closest, leaves 6484Mi memory; request less, or let the NodePool use larger instance types"].assert_eq(&refused.to_string());
 }
+
+#[test]
+fn zones_without_a_subnet_are_no_zones_of_the_envelope() {
+    check(
+        "type s cpu=4 memory=8Gi pods=10; offer a on-demand 0.1; offer b on-demand 0.1 gone; offer d on-demand 0.1 no-subnet
+         type elsewhere cpu=8 memory=16Gi pods=10; offer d on-demand 0.1 no-subnet
+         workload t p
+         pool p",
+        &expect![[r#"
+            p amd64 a,b s: 4 cpu, 8Gi memory, 10 pods
+        "#]],
+    );
+}

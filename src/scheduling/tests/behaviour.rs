@@ -735,3 +735,26 @@ fn pods_may_ask_for_nodes_that_are_ready() {
     assert!(claim.requirements.get("karpenter.sh/initialized").is_none(), "{:?}", claim.requirements);
     assert!(!claim.labels.contains_key("karpenter.sh/registered"), "{:?}", claim.labels);
 }
+
+#[test]
+fn a_zone_without_a_subnet_is_not_waited_for() {
+    let zones = "topology.kubernetes.io/zone In d";
+    let text = format!(
+        "type s cpu=2 memory=4Gi pods=20; offer a on-demand 0.1; offer d on-demand 0.1 no-subnet
+         pool of-zone types=s; requires {zones}
+         pool open types=s
+         workload t open of-zone
+         pod there cpu=1; type t; wants {zones}
+         pod anywhere cpu=1; type t"
+    );
+    check(
+        &text,
+        &expect![[r#"
+        claim of pool open: s at $0.10/h, 1 pod, requests 1 cpu, 1 pods
+        no node for pod default/there
+          pool open: topology.kubernetes.io/zone In [d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
+          pool of-zone: topology.kubernetes.io/zone In [d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
+        price $0.10/h
+    "#]],
+    );
+}

@@ -43,6 +43,12 @@ fn why_nothing_may_be_launched_is_said_in_words() {
         ("class not resolved", with_class(json!({ "status": { "conditions": [] } }))),
         ("class changed", with_class(json!({ "metadata": { "generation": 3 } }))),
         ("unguarded", unguarded),
+        (
+            "no image",
+            with_class(json!({ "status": { "amis": [{ "id": "ami-1", "requirements": [
+                { "key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"] },
+            ] }] } })),
+        ),
         ("no types", World { types: BTreeMap::new(), ..world() }),
         ("cloud is silent", World { types: [("default".to_owned(), ClassTypes::Unknown)].into(), ..world() }),
     ];
@@ -66,6 +72,7 @@ fn why_nothing_may_be_launched_is_said_in_words() {
         class not resolved: EC2NodeClass default is not resolved yet
         class changed: EC2NodeClass default was changed and is not resolved yet
         unguarded: WorkloadType application does not guard taint node-type=application:NoSchedule of NodePool application yet; its status must list the taint first
+        no image: no image of EC2NodeClass default runs on an instance type that the pool allows (its images require kubernetes.io/arch In [arm64]); allow others, or let spec.amiSelectorTerms of the class select an image for these
         no types: the cloud has not told its instance types yet; see the controller's log if that lasts
         cloud is silent: the cloud has not told its instance types yet; see the controller's log if that lasts
     "#]].assert_eq(&shown);
@@ -116,7 +123,7 @@ fn a_pool_that_leaves_no_type_to_buy_is_barren() {
     };
     assert_eq!(wants("c7i", "c7i.xlarge"), 0);
     assert_eq!(wants("c7i", "c7i.large"), 1, "it cannot be bought");
-    assert_eq!(wants("m5", "c7i.xlarge"), 1, "there is no such type");
+    assert_eq!(wants("m5", "c7i.xlarge"), 0, "there is no such type, and its status says so");
     let broken = pools(&World { node_classes: BTreeMap::new(), ..world() });
     assert!(barren(&broken).is_empty(), "something else is in the way");
 }

@@ -14,10 +14,18 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
     let opted_out = json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "karpenter.sh/nodepool", "operator": "DoesNotExist" }] }],
     }}}}});
+    let selects = |operator: &str| {
+        let key = "workload-type.node-restriction.kubernetes.io/application";
+        let values: &[&str] = if operator == "In" { &[""] } else { &[] };
+        let term = json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
+        json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } } } } })
+    };
     let cases = [
         ("by its namespace", json!({})),
         ("by its own label", labelled("application")),
         ("without a type", in_namespace("free")),
+        ("that selects a type without having one", merged(in_namespace("free"), &selects("In"))),
+        ("that avoids a type without having one", merged(in_namespace("free"), &selects("DoesNotExist"))),
         ("of a type that does not exist", in_namespace("lost")),
         ("of a closed type", in_namespace("closed")),
         ("of a type that its namespace may not use", labelled("monitoring")),
@@ -63,6 +71,8 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
         by its namespace: planned for as application
         by its own label: planned for as application
         without a type: planned for
+        that selects a type without having one: spec.nodeSelector or spec.affinity.nodeAffinity: nodes of the workload type application are asked for, and the namespace free has no workload type; label the namespace free treenail.dev/workload-type=application and create the pod anew, or do not ask for these nodes
+        that avoids a type without having one: planned for
         of a type that does not exist: planned for as lost
         of a closed type: the workload type closed is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType
         of a type that its namespace may not use: metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type monitoring; label the namespace with the type, or create the pod without the label
