@@ -12,7 +12,8 @@
 //! 3. takes the next step at once if one of the effects [changes anything](Effect::changes_anything), else when an object changes or at
 //!    [`Step::requeue_at`], whichever comes first.
 //!
-//! It must act only while it leads and its caches are complete; a cache that lags only delays, since writes are conditional.
+//! It must act only while it leads and its caches are complete; a cache that lags only delays, since writes are conditional, and the API server
+//! itself is asked for the pods of a Node before its instance is terminated.
 
 use std::collections::BTreeMap;
 
