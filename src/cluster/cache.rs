@@ -261,6 +261,12 @@ impl<K> Cache<K> {
         self.replace(objects.into_iter().map(|(key, object)| (key, entry(object))).collect());
     }
 
+    /// Takes the watch for broken from now on, in tests of those who read caches.
+    #[cfg(test)]
+    pub(crate) fn break_off(&self) {
+        self.outage.send_replace(Some(Outage::after(None, Instant::now())));
+    }
+
     fn apply<O: Resource, E: Display>(
         &self,
         event: watcher::Event<O>,

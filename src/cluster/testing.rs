@@ -11,10 +11,11 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-/// A call: `PATCH /api/v1/nodes/n1`, without the query, and its body.
+/// A call: `PATCH /api/v1/nodes/n1`, its query and its body.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Call {
     pub(crate) line: String,
+    pub(crate) query: String,
     pub(crate) body: Value,
 }
 
@@ -52,8 +53,9 @@ pub(crate) fn slow_api_server(
         let (time, answer, kept) = (time.clone(), answer.clone(), kept.clone());
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
+            let query = request.uri().query().unwrap_or_default().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            let call = Call { line, body: serde_json::from_slice(&body).unwrap_or_default() };
+            let call = Call { line, query, body: serde_json::from_slice(&body).unwrap_or_default() };
             let (code, body) = answer(&call);
             let time = time(&call);
             kept.0.lock().unwrap().push(call);

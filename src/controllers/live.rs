@@ -1,11 +1,16 @@
 //! What the API server itself says, where a cache is not enough: it may be behind, and leaves out what cannot be read.
 
+use std::fmt::Debug;
+
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
+use serde::de::DeserializeOwned;
 
 use crate::api::nodeclaim::NodeClaim;
 use crate::cluster::write::within;
+use crate::model::BoundPod;
 
 /// So many objects are asked for at once.
 const PAGE: u32 = 500;
@@ -13,10 +18,28 @@ const PAGE: u32 = 500;
 /// Every NodeClaim that there is now, also such as cannot be read.
 pub(super) async fn node_claims(client: &Client) -> Result<Vec<DynamicObject>, kube::Error> {
     let claims: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<NodeClaim>(&()));
+    all(&claims, ListParams::default()).await
+}
+
+/// Every pod that is on one of these Nodes now.
+pub(super) async fn pods_on(client: &Client, nodes: &[String]) -> Result<Vec<BoundPod>, kube::Error> {
+    let pods: Api<Pod> = Api::all(client.clone());
     let mut found = Vec::new();
-    let mut page = ListParams::default().limit(PAGE);
+    for node in nodes {
+        let on_it = all(&pods, ListParams::default().fields(&format!("spec.nodeName={node}"))).await?;
+        found.extend(on_it.iter().filter_map(BoundPod::read));
+    }
+    Ok(found)
+}
+
+async fn all<K: Clone + DeserializeOwned + Debug>(
+    objects: &Api<K>,
+    which: ListParams,
+) -> Result<Vec<K>, kube::Error> {
+    let mut found = Vec::new();
+    let mut page = which.limit(PAGE);
     loop {
-        let list = within(claims.list(&page)).await?;
+        let list = within(objects.list(&page)).await?;
         found.extend(list.items);
         match list.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => page.continue_token = Some(next),

@@ -14,7 +14,7 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::status::{ending, is_ending, status};
+use self::status::{ending, is_ending, status, unanswered};
 use super::retries::Retries;
 use super::{live, one_term};
 use crate::api::ec2nodeclass::{Ec2NodeClass, Ec2NodeClassStatus};
@@ -201,6 +201,10 @@ impl NodeClassController {
             );
             return;
         };
+        for (condition, error) in unanswered(&resolved) {
+            let node_class = class.name_any();
+            tracing::warn!(node_class, condition, %error, "the cloud could not be asked; what was known still stands");
+        }
         self.put(class, &status(class, resolved, self.clock.now())).await;
     }
 

@@ -90,6 +90,11 @@ pub enum Ineligible {
         /// When they will have.
         until: Timestamp,
     },
+    /// Pods are not followed at the moment, so nobody knows whether one needs it.
+    PodsUnknown {
+        /// When to look again.
+        until: Timestamp,
+    },
 }
 
 impl Ineligible {
@@ -97,7 +102,9 @@ impl Ineligible {
     #[must_use]
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::Nominated { until } | Self::NotQuiet { until } => Some(*until),
+            Self::Nominated { until } | Self::NotQuiet { until } | Self::PodsUnknown { until } => {
+                Some(*until)
+            }
             Self::NotInitialized { until } => *until,
             Self::Deleting
             | Self::NoNode
@@ -122,7 +129,9 @@ impl Ineligible {
             | Self::NoPool
             | Self::Never
             | Self::NotEmpty { .. }
-            | Self::NotQuiet { .. } => false,
+            | Self::NotQuiet { .. }
+            // That concerns no claim more than another, and the log has it.
+            | Self::PodsUnknown { .. } => false,
         };
         is_told.then(|| Event {
             regarding: Regarding::NodeClaim {
@@ -162,6 +171,12 @@ impl fmt::Display for Ineligible {
             Self::NotEmpty { pod } => write!(f, "pod {pod} runs on it"),
             Self::NotQuiet { until } => {
                 write!(f, "pods have not left it alone for long enough before {until}")
+            }
+            Self::PodsUnknown { until } => {
+                write!(
+                    f,
+                    "the watch of pods is broken, so what runs on it is not known; it is looked at again at {until}"
+                )
             }
         }
     }

@@ -25,6 +25,8 @@ use crate::model::{NodeClaim, ObjectRef};
 
 /// So long a mark must hold before the claim is deleted.
 pub const MARK_HOLDS_FOR: SignedDuration = SignedDuration::from_secs(5);
+/// How soon to look whether pods are followed again: no change tells.
+const LOOK_FOR_PODS: SignedDuration = SignedDuration::from_secs(10);
 
 /// All that is decided from.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +35,8 @@ pub struct Fleet<'a> {
     pub pools: &'a BTreeMap<String, Pool>,
     /// Every claim that is ours, with what belongs to it.
     pub machines: &'a [Machine<'a>],
+    /// Whether pods are followed: otherwise what is on the machines may be old.
+    pub knows_pods: bool,
     /// The names of claims for which this process has begun a command, until what it wrote can be seen, or has failed. They count as
     /// disrupted, and no other command is given for them.
     pub begun: &'a BTreeSet<String>,
@@ -83,7 +87,8 @@ impl Command {
                 "nothing runs on it, so no more pods are scheduled there and it is removed soon",
             ),
             Self::Release { .. } => {
-                ("DisruptionReleased", "it is needed again, or no budget allows its removal any more")
+                let message = "it is needed again, or no budget allows its removal any more, or what runs on it is not known at the moment";
+                ("DisruptionReleased", message)
             }
             Self::Delete { .. } => ("DisruptionTerminating", "nothing runs on it, so it is removed"),
         };
@@ -193,12 +198,18 @@ impl Round<'_, '_> {
         self.mark_more(&open, &allowance);
     }
 
+    fn check(&self, machine: &Machine<'_>) -> Result<(), Ineligible> {
+        check(machine, self.pool, self.now)?;
+        let until = self.now.saturating_add(LOOK_FOR_PODS).unwrap_or(Timestamp::MAX);
+        if self.fleet.knows_pods { Ok(()) } else { Err(Ineligible::PodsUnknown { until }) }
+    }
+
     /// A marked node goes, or is let off, or has to wait for a moment.
     fn confirm(&mut self, machine: &Machine<'_>, since: Timestamp, allowance: &Allowance) {
         // Released or not, it has the taint until that can be seen to be off.
         let is_within_budget = self.disrupted < allowance.nodes;
         self.disrupted += 1;
-        if check(machine, self.pool, self.now).is_err() || !is_within_budget {
+        if self.check(machine).is_err() || !is_within_budget {
             self.release(machine);
             return;
         }
@@ -214,7 +225,7 @@ impl Round<'_, '_> {
     fn mark_more(&mut self, open: &[&Machine<'_>], allowance: &Allowance) {
         let mut candidates = Vec::new();
         for machine in open {
-            match check(machine, self.pool, self.now) {
+            match self.check(machine) {
                 Ok(()) => candidates.push(*machine),
                 Err(why) => {
                     self.look_again_at(why.until());

@@ -12,7 +12,8 @@
 //! 3. takes the next step at once if one of the effects [changes anything](Effect::changes_anything), else when an object changes or at
 //!    [`Step::requeue_at`], whichever comes first.
 //!
-//! It must act only while it leads and its caches are complete; a cache that lags only delays, since writes are conditional.
+//! It must act only while it leads and its caches are complete; a cache that lags only delays, since writes are conditional, and the API server
+//! itself is asked for the pods of a Node before its instance is terminated.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +61,7 @@ pub struct ClaimView<'a> {
     /// Whether an instance may be launched.
     pub gate: &'a Gate,
     /// Pods that wait for the claim's Node without a right to it. Nothing if they were not looked for, which is needed only if the launch
-    /// [is next](launch::is_next): then nothing is launched.
+    /// [is next](launch::is_next) or the Node's opening [is](registration::is_next): then nothing is launched, or opened.
     pub planted: Option<&'a [PlantedPod]>,
     /// What was answered before.
     pub memory: &'a ClaimMemory,

@@ -56,6 +56,13 @@ pub enum Effect {
         /// The instance.
         provider_id: ProviderId,
     },
+    /// Asks the API server itself which pods are on these Nodes: what is known of them may be old. Answered by [`Answer::Pods`].
+    ///
+    /// [`Answer::Pods`]: super::memory::Answer::Pods
+    ListPods {
+        /// The Nodes' names.
+        nodes: Vec<String>,
+    },
     /// Changes a Node.
     PatchNode(NodePatch),
     /// Deletes a Node; a finalizer on it keeps it.
@@ -82,7 +89,7 @@ pub enum Effect {
 /// Whom an effect turns to.
 enum Recipient {
     Cloud,
-    /// The API server, about the claim or its Node.
+    /// The API server, about the claim, its Node or all pods there.
     Cluster,
     /// The API server, about one pod of many.
     Pod,
@@ -103,6 +110,7 @@ impl Effect {
             Self::FindOwner { .. } => "find owner",
             Self::GetInstance { .. } => "get instance",
             Self::Terminate { .. } => "terminate",
+            Self::ListPods { .. } => "list pods",
             Self::PatchNode(_) => "patch node",
             Self::DeleteNode(_) => "delete node",
             Self::RemoveNodeFinalizer(_) => "remove node finalizer",
@@ -150,6 +158,7 @@ impl Effect {
             | Self::SetStatus(_)
             | Self::DeleteClaim(_)
             | Self::RemoveClaimFinalizer
+            | Self::ListPods { .. }
             | Self::PatchNode(_)
             | Self::DeleteNode(_)
             | Self::RemoveNodeFinalizer(_) => Recipient::Cluster,

@@ -31,7 +31,7 @@ pub const LAUNCH_ATTEMPT: &str = "treenail.dev/launch-attempt";
 /// Pods that have no node go at once, whatever grace they are given.
 const PLANTED_GRACE: SignedDuration = SignedDuration::from_secs(1);
 /// Pods that are in the way are looked for so often: each change of a pod would be too much.
-const LOOK_FOR_PLANTED: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const LOOK_FOR_PLANTED: SignedDuration = SignedDuration::from_secs(5);
 
 /// How soon to look whether a pod that was deleted is gone.
 const SEE_PLANTED_GO: SignedDuration = SignedDuration::from_millis(250);
@@ -126,7 +126,8 @@ fn start(draft: &mut Draft<'_>) {
         draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
         return;
     };
-    if remove_planted(draft, planted) {
+    if let Way::Blocked { last } = remove_planted(draft, planted, LAUNCHED) {
+        liveness::launch_in_time(draft, last.as_deref());
         return;
     }
     if let Gate::Closed { reason, message } = draft.view.gate {
@@ -143,12 +144,23 @@ fn start(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether pods are in the way that would get onto the node without a right to. Those that something made go; the others are left to
-/// people, since nobody would make them again.
-fn remove_planted(draft: &mut Draft<'_>, planted: &[PlantedPod]) -> bool {
-    let memory = draft.view.memory;
+/// Whether the node may be used as it is.
+#[derive(Debug)]
+pub(super) enum Way {
+    Free,
+    /// Pods would get onto it without a right to.
+    Blocked {
+        /// What is told about those that do not go by themselves.
+        last: Option<String>,
+    },
+}
+
+/// Whether pods are in the way, which this condition tells then. Those that something made go; the others are left to people, since nobody would
+/// make them again.
+pub(super) fn remove_planted(draft: &mut Draft<'_>, planted: &[PlantedPod], condition: &'static str) -> Way {
+    let (claim, memory) = (draft.view.claim, draft.view.memory);
     if planted.is_empty() {
-        return false;
+        return Way::Free;
     }
     let mut in_the_way = Vec::new();
     for pod in planted {
@@ -159,15 +171,16 @@ fn remove_planted(draft: &mut Draft<'_>, planted: &[PlantedPod]) -> bool {
             in_the_way.push(InTheWay { pod, refusal: None });
         }
     }
-    let notice = Notice::PlantedPods { planted: &in_the_way };
+    let notice = Notice::PlantedPods { planted: &in_the_way, is_launched: claim.provider_id.is_some() };
     let last = (!in_the_way.is_empty()).then(|| notice.to_string());
     if let Some(message) = &last {
-        draft.set(Change::unknown(LAUNCHED, "ForeignPodsWait", message.as_str()));
+        if !claim.is(condition) {
+            draft.set(Change::unknown(condition, "ForeignPodsWait", message.as_str()));
+        }
         draft.report(&notice);
     }
     draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
-    liveness::launch_in_time(draft, last.as_deref());
-    true
+    Way::Blocked { last }
 }
 
 /// Has the pod deleted, if the API server has not been asked lately; what it said, if that was a refusal.

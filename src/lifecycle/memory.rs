@@ -3,7 +3,7 @@
 //! All of it may be lost at any moment. Without it a step asks once more, which costs time and never more: a launch is answered with the
 //! instance that exists, a termination with the fact that it was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -125,6 +125,8 @@ pub enum Answer {
     Instance(Result<Existence, String>),
     /// To [`Effect::Terminate`].
     Termination(Result<Existence, String>),
+    /// To [`Effect::ListPods`]: the pods, or why they are not known.
+    Pods(Result<Vec<BoundPod>, String>),
     /// To [`Effect::Evict`] and [`Effect::DeletePod`].
     Eviction {
         /// The UID of the pod.
@@ -177,6 +179,8 @@ pub struct ClaimMemory {
     pub(super) owner: Option<Known<Result<Option<String>, String>>>,
     pub(super) instance: Option<Known<Result<Existence, String>>>,
     pub(super) termination: Option<Known<Result<Existence, String>>>,
+    /// The pods of the claim's Nodes by the API server's own account.
+    pub(super) pods: Option<Known<Result<Vec<BoundPod>, String>>>,
     /// By the UIDs of pods.
     pub(super) evictions: BTreeMap<String, Known<EvictionAnswer>>,
     pub(super) last_pod_event: Option<Timestamp>,
@@ -196,7 +200,7 @@ impl ClaimMemory {
 
     /// To be called with each answer.
     pub fn record(&mut self, answer: Answer, now: Timestamp) {
-        /// How soon to look again whether an instance has gone, or exists.
+        /// How soon to look again whether an instance has gone, or exists, or which pods there are.
         const POLL: SignedDuration = SignedDuration::from_secs(5);
         let failures =
             |known: &Option<Known<Result<Existence, String>>>| known.as_ref().map(|known| known.failures);
@@ -230,6 +234,11 @@ impl ClaimMemory {
                 let before = failures(&self.termination);
                 self.termination = Some(Known::new(result.clone(), now, result.is_err(), before, POLL));
             }
+            Answer::Pods(result) => {
+                let before = self.pods.as_ref().map(|known| known.failures);
+                let is_failure = result.is_err();
+                self.pods = Some(Known::new(result, now, is_failure, before, POLL));
+            }
             Answer::Eviction { uid, answer } => {
                 let before = self.evictions.get(&uid).map(|known| known.failures);
                 let is_failure =
@@ -248,9 +257,11 @@ impl ClaimMemory {
     pub fn see(&mut self, pods: &[BoundPod], planted: &[PlantedPod]) {
         let newest = newest_event(pods);
         self.last_pod_event = self.last_pod_event.max(newest);
-        self.evictions.retain(|uid, _| {
-            pods.iter().any(|pod| pod.uid == *uid) || planted.iter().any(|planted| planted.pod.uid == *uid)
-        });
+        let listed = self.pods.iter().filter_map(|known| known.value.as_ref().ok()).flatten();
+        let uids: BTreeSet<&str> = { pods.iter().chain(listed).map(|pod| pod.uid.as_str()) }
+            .chain(planted.iter().map(|planted| planted.pod.uid.as_str()))
+            .collect();
+        self.evictions.retain(|uid, _| uids.contains(uid.as_str()));
     }
 
     /// Whether the attempt of the last launch is spent, and showed no instance so long after the first time that this was said.

@@ -25,7 +25,7 @@ mod ownership;
 pub mod patch;
 pub mod planted;
 pub mod pool_status;
-mod registration;
+pub mod registration;
 mod terminate;
 pub mod type_deletion;
 pub mod type_status;

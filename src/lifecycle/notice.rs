@@ -36,8 +36,8 @@ pub(super) enum Notice<'a> {
     InvalidNodeClaim { problems: &'a [Problem] },
     /// The launch waits for a policy.
     LaunchHeld { message: &'a str },
-    /// The launch waits for pods to be removed that would get onto the node.
-    PlantedPods { planted: &'a [InTheWay<'a>] },
+    /// The launch, or the Node's opening, waits for pods to be removed that would get onto the node.
+    PlantedPods { planted: &'a [InTheWay<'a>], is_launched: bool },
     /// The claim is given up, since no instance was launched in time.
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },
     /// The claim is given up, since no Node was registered in time.
@@ -135,8 +135,11 @@ impl fmt::Display for Notice<'_> {
                 f.write_str("; delete it and create a correct one")
             }
             Self::LaunchHeld { message } => write!(f, "nothing is launched yet: {message}"),
-            Self::PlantedPods { planted } => {
-                f.write_str("nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: ")?;
+            Self::PlantedPods { planted, is_launched } => {
+                f.write_str(if *is_launched { "its Node is not opened" } else { "nothing is launched" })?;
+                f.write_str(
+                    " while pods wait that tolerate the node's taint and are not of the type that owns it: ",
+                )?;
                 list(f, planted, planted.len())?;
                 let is_refused = |pod: &InTheWay<'_>| pod.refusal.is_some();
                 f.write_str(match (planted.iter().any(is_refused), planted.iter().all(is_refused)) {

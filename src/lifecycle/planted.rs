@@ -1,8 +1,8 @@
 //! Pods that wait for a fence to be opened behind them: they tolerate a taint that a workload type owns, and are not of that type.
 //!
 //! Admission refuses such a pod once the taint is owned. One that was created before is still there, and would be bound to the first
-//! node that carries the taint. So nothing is launched while there is any: those that something made are deleted, since what is made in
-//! their place is judged; those that nobody would make again are left to people, by name.
+//! node that carries the taint. So nothing is launched while there is any, and no node is opened: those that something made are deleted, since
+//! what is made in their place is judged; those that nobody would make again are left to people, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

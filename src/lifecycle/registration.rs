@@ -2,7 +2,8 @@
 //!
 //! A kubelet registers with the taint `karpenter.sh/unregistered:NoExecute`. While it is on, the Node gets its finalizer, its owner, the
 //! claim's labels, annotations and taints, and the labels of the workload types. Only when all of that is *seen* on the Node is the taint
-//! taken off, by a write that fails if anything on the Node has changed since: no pod can use a node that lacks any of it.
+//! taken off, by a write that fails if anything on the Node has changed since: no pod can use a node that lacks any of it. Nor is it taken off while
+//! pods wait that would get onto the node without a right to.
 //!
 //! Stricter than Karpenter:
 //! - a Node that shows up without the taint was open before it was fenced. It is never registered, and its claim is deleted;
@@ -12,15 +13,18 @@
 //!
 //! Afterwards only type labels are kept up, and none is removed: pods of the type may run there.
 
+use std::collections::BTreeMap;
+
 use crate::api::conditions::Change;
 use crate::api::labels;
 use crate::api::nodeclaim::REGISTERED;
 use crate::model::workload_type::unregistered_taint;
 use crate::model::{Node, NodeClaim};
 
+use super::backoff::later;
 use super::claim::{Draft, missing};
 use super::effect::{DeletionReason, NodePatch};
-use super::launch::LAUNCH_ATTEMPT;
+use super::launch::{LAUNCH_ATTEMPT, LOOK_FOR_PLANTED, Way, remove_planted};
 use super::notice::Notice;
 
 /// Annotations that are about the claim and not about its Node.
@@ -78,9 +82,9 @@ pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
             None
         }
         Standing::Fenced => {
-            let sync = missing_on(node, draft);
+            let sync = missing_on(node, view.claim, view.type_labels);
             if !draft.patch_node(sync) {
-                draft.patch_node(opening(node));
+                open(draft, node);
             }
             None
         }
@@ -118,9 +122,18 @@ fn standing(node: &Node, claim: &NodeClaim) -> Standing {
     }
 }
 
+/// Whether a step opens the claim's Node now if no pod is in the way: only then it must be known which are.
+#[must_use]
+pub fn is_next(claim: &NodeClaim, nodes: &[Node], type_labels: &BTreeMap<String, String>) -> bool {
+    let mut nodes = nodes.iter().filter(|node| !node.is_deleting);
+    let (Some(node), None) = (nodes.next(), nodes.next()) else { return false };
+    claim.deleted.is_none()
+        && standing(node, claim) == Standing::Fenced
+        && missing_on(node, claim, type_labels).is_empty()
+}
+
 /// All that the Node lacks to be opened.
-fn missing_on(node: &Node, draft: &Draft<'_>) -> NodePatch {
-    let (claim, type_labels) = (draft.view.claim, draft.view.type_labels);
+fn missing_on(node: &Node, claim: &NodeClaim, type_labels: &BTreeMap<String, String>) -> NodePatch {
     let mut taints: Vec<_> = claim.taints.iter().filter(|taint| !node.has_taint(taint)).cloned().collect();
     // Once only, together with the finalizer: whatever removes startup taints may be quicker than we are.
     if !node.has_finalizer && !node.is_labelled(labels::DO_NOT_SYNC_TAINTS) {
@@ -147,11 +160,18 @@ fn missing_on(node: &Node, draft: &Draft<'_>) -> NodePatch {
     }
 }
 
-fn opening(node: &Node) -> NodePatch {
-    NodePatch {
-        labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
-        remove_taints: vec![unregistered_taint()],
-        ..NodePatch::of(&node.object)
+/// Opens the Node, unless pods wait that would get onto it without a right to: since the launch, others may have come.
+fn open(draft: &mut Draft<'_>, node: &Node) {
+    let Some(planted) = draft.view.planted else {
+        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
+        return;
+    };
+    if let Way::Free = remove_planted(draft, planted, REGISTERED) {
+        draft.patch_node(NodePatch {
+            labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
+            remove_taints: vec![unregistered_taint()],
+            ..NodePatch::of(&node.object)
+        });
     }
 }
 

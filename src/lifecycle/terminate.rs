@@ -3,6 +3,8 @@
 //! A claim whose launch may have taken effect without anybody having noted it is not let go before the cloud has been asked for such an
 //! instance, late enough to know. A Node that was never registered is closed, not drained: nothing of ours runs there.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
@@ -10,13 +12,14 @@ use super::claim::{AttachedVolume, Draft, missing};
 use super::drain::{Drain, deadline, drain, is_drained};
 use super::effect::{ClaimPatch, Effect, NodePatch};
 use super::launch::{attempt, note_instance};
-use super::memory::{Existence, LaunchResult};
+use super::memory::{Existence, Known, LaunchResult};
 use super::notice::Notice;
 use super::registration::is_adopted;
 use crate::api::conditions::{Change, find};
 use crate::api::labels;
 use crate::api::nodeclaim::{DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, VOLUMES_DETACHED};
 use crate::model::node::disrupted_taint;
+use crate::model::text::Quote;
 use crate::model::{BoundPod, Node, ProviderId};
 
 /// So long after a launch, or after the last moment at which one can have been made, the cloud shows the instance to whoever asks.
@@ -151,10 +154,11 @@ fn ask_for_silent_nodes(draft: &mut Draft<'_>, provider_id: &ProviderId) -> bool
 /// Whether no pod is left.
 fn drain_pods(draft: &mut Draft<'_>) -> bool {
     let view = draft.view;
+    let pods = known_pods(draft);
     let Drain { evict, delete, waiting, look_again } =
-        drain(view.pods, view.memory, deadline(view.claim), draft.now);
+        drain(&pods, view.memory, deadline(view.claim), draft.now);
     if waiting.is_empty() {
-        return no_pod_is_coming(draft);
+        return no_pod_is_coming(draft) && is_confirmed(draft);
     }
     let troubled = waiting.iter().any(|pod| pod.hold.is_trouble());
     if let Some(node) = view.nodes.first().filter(|_| troubled) {
@@ -169,7 +173,52 @@ fn drain_pods(draft: &mut Draft<'_>) -> bool {
     }
     draft.look_again_at(look_again);
     draft.look_again_at(later(draft.now, POLL_PODS));
+    if let Cow::Owned(_) = pods {
+        // That they are gone will be told by no watch.
+        draft.look_again_at(listed(draft).map(|known| known.ask_again));
+    }
     false
+}
+
+/// What the API server said lately about the pods.
+fn listed<'a>(draft: &Draft<'a>) -> Option<&'a Known<Result<Vec<BoundPod>, String>>> {
+    draft.view.memory.pods.as_ref().filter(|known| draft.now < known.ask_again)
+}
+
+/// The pods that the watch shows, and those besides that the API server named lately.
+fn known_pods<'a>(draft: &Draft<'a>) -> Cow<'a, [BoundPod]> {
+    let shown = draft.view.pods;
+    let listed = listed(draft).and_then(|known| known.value.as_ref().ok()).into_iter().flatten();
+    let unseen: Vec<_> = listed.filter(|pod| shown.iter().all(|other| other.uid != pod.uid)).collect();
+    if unseen.is_empty() {
+        return Cow::Borrowed(shown);
+    }
+    shown.iter().chain(unseen).cloned().collect()
+}
+
+/// Whether the API server itself has said that no pod is left. Nothing but that keeps an instance from being terminated under pods that a watch
+/// has not shown yet.
+fn is_confirmed(draft: &mut Draft<'_>) -> bool {
+    let view = draft.view;
+    if view.claim.is(DRAINED) {
+        return true;
+    }
+    let Some(known) = listed(draft) else {
+        let nodes = view.nodes.iter().map(|node| node.object.name.clone()).collect();
+        draft.push(Effect::ListPods { nodes });
+        return false;
+    };
+    if let Err(message) = &known.value {
+        let message = format!(
+            "the API server could not be asked which pods are left, so the instance stays: {}",
+            Quote(message)
+        );
+        draft.set(Change::unknown(DRAINED, "Draining", message));
+        draft.look_again_at(known.ask_again);
+        return false;
+    }
+    draft.set(Change::holds(DRAINED));
+    true
 }
 
 /// Whether the node has been closed for so long that no pod can be on its way to it.
@@ -181,7 +230,6 @@ fn no_pod_is_coming(draft: &mut Draft<'_>) -> bool {
     let closed_since = draining_since.into_iter().chain(claim.true_since(DISRUPTION_REASON)).min();
     let certain_from = later(closed_since.unwrap_or(draft.now), LEAST_DRAIN);
     if claim.is(DRAINED) || draft.now >= certain_from {
-        draft.set(Change::holds(DRAINED));
         return true;
     }
     draft.set(Change::unknown(

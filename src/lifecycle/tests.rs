@@ -67,6 +67,15 @@ fn scripts() -> Vec<(&'static str, Script)> {
         ("the instance dies", Script { instance_dies: Some(90), claim_deleted: Some(95), ..base() }),
         ("a budget blocks", Script { blocked_until: 300, ..base() }),
         (
+            "a budget blocks and no watch shows the pods",
+            Script { blocked_until: 300, pods_unseen_until: 9999, ..base() },
+        ),
+        ("no watch shows the pods for a while", Script { pods_unseen_until: 127, ..base() }),
+        (
+            "no watch shows the pods past the deadline",
+            Script { blocked_until: 9999, grace_period: Some(60), pods_unseen_until: 9999, ..base() },
+        ),
+        (
             "a budget blocks past the deadline",
             Script { blocked_until: 9999, grace_period: Some(60), replies: vec![Launches], ..base() },
         ),

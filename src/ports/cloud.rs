@@ -223,6 +223,16 @@ pub enum Resolution<T> {
     Failed(CloudError),
 }
 
+impl<T> Resolution<T> {
+    /// Why the cloud could not be asked, if it could not.
+    pub const fn error(&self) -> Option<&CloudError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Found(_) | Self::Unusable { .. } => None,
+        }
+    }
+}
+
 /// Why every launch from a class would be refused, whatever its selectors find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassObstacle {

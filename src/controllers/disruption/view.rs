@@ -18,6 +18,7 @@ pub(super) struct View {
     claims: BTreeMap<String, Arc<KnownClaim>>,
     nodes: BTreeMap<String, Arc<KnownNode>>,
     pods: Vec<Arc<KnownPod>>,
+    knows_pods: bool,
 }
 
 impl View {
@@ -33,6 +34,7 @@ impl View {
             claims: claims.collect(),
             nodes: nodes.map(|node| (node.model.object.name.clone(), node)).collect(),
             pods: caches.pods.all(),
+            knows_pods: caches.pods.broken_for().is_zero(),
         }
     }
 
@@ -88,7 +90,8 @@ impl View {
                 Machine { claim, node: node.map(|node| &node.model), pods, nominated_until }
             })
             .collect();
-        decide(&Fleet { pools: &self.pools, machines: &machines, begun }, now)
+        let fleet = Fleet { pools: &self.pools, machines: &machines, knows_pods: self.knows_pods, begun };
+        decide(&fleet, now)
     }
 }
 

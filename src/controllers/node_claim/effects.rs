@@ -9,8 +9,8 @@ use super::instance;
 use super::round::Permits;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
-use crate::controllers::Context;
 use crate::controllers::writes::{Failure, Writes};
+use crate::controllers::{Context, live};
 use crate::lifecycle::drain;
 use crate::lifecycle::effect::{Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
@@ -73,6 +73,13 @@ impl Hands<'_> {
                 let answer = instance::terminate(self.cloud, self.cluster, provider_id).await;
                 tracing::info!(node_claim = name, %provider_id, ?answer, "asked for the instance's end");
                 return Ok(Some(Answer::Termination(answer)));
+            }
+            Effect::ListPods { nodes } => {
+                let pods = live::pods_on(&self.context.client, nodes).await;
+                if let Err(error) = &pods {
+                    tracing::warn!(node_claim = name, %error, "its pods could not be listed; it is tried again");
+                }
+                return Ok(Some(Answer::Pods(pods.map_err(|error| error.to_string()))));
             }
             Effect::PatchNode(changes) => {
                 writes.patch_node(&*self.current_node(&changes.node)?, changes).await?;

@@ -11,9 +11,9 @@ use crate::cluster::caches::KnownClaim;
 use crate::controllers::Context;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
 use crate::lifecycle::fence::{self, Gate};
-use crate::lifecycle::launch;
 use crate::lifecycle::memory::ClaimMemory;
 use crate::lifecycle::planted::{self, PlantedPod};
+use crate::lifecycle::{launch, registration};
 use crate::model::workload_type::WorkloadType;
 use crate::model::{BoundPod, Node, NodeClaim};
 
@@ -77,10 +77,12 @@ impl Facts {
         &self.pods
     }
 
-    /// Looks for the pods that wait for the claim's Node without a right to it, if the claim is to be launched now: there may be very many pods.
+    /// Looks for the pods that wait for the claim's Node without a right to it, if the claim is to be launched or its Node to be opened now: there
+    /// may be very many pods.
     pub(super) fn look_for_planted(&mut self, context: &Context, memory: &ClaimMemory, now: Timestamp) {
         let claim = &self.claim.model;
-        if !launch::is_next(claim, memory, now) {
+        let is_opened = registration::is_next(claim, &self.nodes, &self.type_labels);
+        if !is_opened && !launch::is_next(claim, memory, now) {
             return;
         }
         if !planted::is_fenced(claim, &self.types) {

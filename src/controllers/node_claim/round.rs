@@ -138,36 +138,4 @@ async fn carry_out(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::cluster::testing::api_server;
-    use crate::controllers::testing::{FakeCloud, cluster, context, fill, registered_claim};
-    use crate::model::testing::nodes::at;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_cloud_that_does_not_answer_keeps_no_claim_waiting_that_does_not_need_it() {
-        let bare = registered_claim("b", "", json!({ "metadata": { "finalizers": null }, "status": null }));
-        let answer = serde_json::to_value(&bare.1.object).unwrap();
-        let (client, calls) = api_server(move |_| (200, answer.clone()));
-        let context = context(client, at(600));
-        let deleted = json!({ "metadata": { "deletionTimestamp": at(500).to_string() } });
-        let ending = |name: &str, id: &str| registered_claim(name, id, deleted.clone());
-        fill(&context.caches, [ending("a", "aws:///a/i-1"), ending("c", "aws:///a/i-2"), bare]);
-        let (cloud, cluster) = (FakeCloud { hangs: true, ..FakeCloud::default() }, cluster());
-        let permits = Permits { cloud: Semaphore::new(1), writes: Semaphore::new(1) };
-        let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
-        let go = |name: &'static str, seconds| {
-            let round = go(hands, name, None, ClaimMemory::default());
-            tokio::time::timeout(Duration::from_secs(seconds), round)
-        };
-        let (first, second, third) = tokio::join!(go("a", 60), go("c", 50), go("b", 60));
-        assert!(first.is_err() && second.is_err(), "they wait for the cloud");
-        assert_eq!(cloud.take_calls(), ["terminate aws:///a/i-1"], "the other waits for its turn");
-        third.unwrap();
-        assert_eq!(calls.lines()[0], "PATCH /apis/karpenter.sh/v1/nodeclaims/b");
-    }
-}
+mod tests;

@@ -1,10 +1,11 @@
-//! What the status of an EC2NodeClass says. Pure, but for the log of questions that the cloud did not answer.
+//! What the status of an EC2NodeClass says. Pure.
 
 use jiff::Timestamp;
 
 use crate::api::conditions::{self, Change, Condition, End, Subject};
 use crate::api::ec2nodeclass::{self as api, Ec2NodeClass, Ec2NodeClassStatus};
 use crate::api::unsupported::{self, Severity};
+use crate::ports::CloudError;
 use crate::ports::cloud::{ClassObstacle, Resolution, ResolvedClass};
 
 /// Why a class that is being deleted is not ready.
@@ -49,6 +50,17 @@ pub(super) fn status(class: &Ec2NodeClass, resolved: ResolvedClass, now: Timesta
     status
 }
 
+/// The conditions about which the cloud could not be asked, and why not.
+pub(super) fn unanswered(resolved: &ResolvedClass) -> Vec<(&'static str, &CloudError)> {
+    let answers = [
+        (api::SUBNETS_READY, resolved.subnets.error()),
+        (api::SECURITY_GROUPS_READY, resolved.security_groups.error()),
+        (api::AMIS_READY, resolved.amis.error()),
+        (api::INSTANCE_PROFILE_READY, resolved.instance_profile.error()),
+    ];
+    answers.into_iter().filter_map(|(condition, error)| Some((condition, error?))).collect()
+}
+
 fn validation(class: &Ec2NodeClass, obstacle: Option<ClassObstacle>) -> Change {
     let (blocking, weaker): (Vec<_>, Vec<_>) =
         unsupported::ec2_node_class(class).into_iter().partition(|field| field.severity == Severity::Blocks);
@@ -75,10 +87,7 @@ fn take<T: Default>(condition: &'static str, resolution: Resolution<T>, into: &m
             *into = T::default();
             Some(Change::fails(condition, reason, message))
         }
-        Resolution::Failed(error) => {
-            tracing::warn!(condition, %error, "the cloud could not be asked; what was known still stands");
-            None
-        }
+        Resolution::Failed(_) => None,
     }
 }
 

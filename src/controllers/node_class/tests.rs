@@ -59,7 +59,10 @@ fn what_finds_nothing_is_named_and_a_cloud_that_does_not_answer_changes_nothing(
 
     let failed =
         Resolution::Failed(CloudError::new(ErrorClass::Throttled, "RequestLimitExceeded", "ask", "slow"));
-    let found = status(&class, ResolvedClass { subnets: failed, ..resolved() }, now());
+    let silent = ResolvedClass { subnets: failed, ..resolved() };
+    let conditions: Vec<_> = unanswered(&silent).into_iter().map(|(condition, _)| condition).collect();
+    assert_eq!((conditions, unanswered(&resolved())), (vec![api::SUBNETS_READY], vec![]));
+    let found = status(&class, silent, now());
     assert_eq!(Some(found), class.status);
 }
 

@@ -179,6 +179,7 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
         Ineligible::Never,
         Ineligible::NotEmpty { pod: pod() },
         Ineligible::NotQuiet { until: at(20) },
+        Ineligible::PodsUnknown { until: at(20) },
     ];
     let line = |why: &Ineligible| {
         // The compiler asks for those that are added.
@@ -193,7 +194,8 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
             | Ineligible::PodLeftAlone { .. }
             | Ineligible::Never
             | Ineligible::NotEmpty { .. }
-            | Ineligible::NotQuiet { .. } => {}
+            | Ineligible::NotQuiet { .. }
+            | Ineligible::PodsUnknown { .. } => {}
         }
         let told = why.event(&claim()).map_or("not told", |event| event.reason);
         format!("{told}: {why}\n")
@@ -211,5 +213,6 @@ fn every_reason_has_words_and_those_are_told_that_somebody_asked_for() {
         not told: its NodePool's spec.disruption.consolidateAfter is Never
         not told: pod shop/web runs on it
         not told: pods have not left it alone for long enough before 2026-01-01T00:00:20Z
+        not told: the watch of pods is broken, so what runs on it is not known; it is looked at again at 2026-01-01T00:00:20Z
     "#]].assert_eq(&all.iter().map(line).collect::<String>());
 }

@@ -53,6 +53,16 @@ fn pools(budgets: &[&str]) -> BTreeMap<String, Pool> {
 }
 
 fn run(fleet: &[Owned], budgets: &[&str], begun: &BTreeSet<String>, now: i64) -> Decision {
+    run_that_knows(true, fleet, budgets, begun, now)
+}
+
+fn run_that_knows(
+    knows_pods: bool,
+    fleet: &[Owned],
+    budgets: &[&str],
+    begun: &BTreeSet<String>,
+    now: i64,
+) -> Decision {
     let pods: Vec<Vec<&BoundPod>> = fleet.iter().map(|owned| owned.pods.iter().collect()).collect();
     let machines: Vec<_> = { fleet.iter().zip(&pods) }
         .map(|(owned, pods)| Machine {
@@ -62,7 +72,7 @@ fn run(fleet: &[Owned], budgets: &[&str], begun: &BTreeSet<String>, now: i64) ->
             nominated_until: None,
         })
         .collect();
-    decide(&Fleet { pools: &pools(budgets), machines: &machines, begun }, at(now))
+    decide(&Fleet { pools: &pools(budgets), machines: &machines, knows_pods, begun }, at(now))
 }
 
 fn short(decision: &Decision) -> Vec<String> {
@@ -118,6 +128,20 @@ fn a_mark_is_confirmed_when_it_has_held_and_released_when_something_speaks_again
     let later = || machine(1).tainted().with_reason(203);
     check_at(&[later(), marked()], &["1"], 210, &["delete 0", "release 1"]);
     check_at(&[later(), marked()], &["2"], 210, &["delete 0", "delete 1"]);
+}
+
+#[test]
+fn no_node_is_marked_or_deleted_while_pods_are_not_followed() {
+    let marked = machine(0).tainted().with_reason(200);
+    let used = Owned { pods: vec![pod("web")], ..machine(2) };
+    let decision = run_that_knows(false, &[marked, machine(1), used], &["100%"], &BTreeSet::new(), 300);
+    assert_eq!(short(&decision), ["release 0"]);
+    let kept: Vec<_> = decision.kept.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    expect![[r#"
+        application-1: the watch of pods is broken, so what runs on it is not known; it is looked at again at 2026-01-01T00:05:10Z
+        application-2: pod shop/web runs on it"#]]
+    .assert_eq(&kept.join("\n"));
+    assert_eq!((decision.look_again, decision.held), (Some(at(310)), vec![]));
 }
 
 #[test]
@@ -358,7 +382,7 @@ fn every_command_is_told_in_words_about_its_claim() {
     };
     expect![[r#"
         Normal Disrupting application-x7k2q: nothing runs on it, so no more pods are scheduled there and it is removed soon
-        Normal DisruptionReleased application-x7k2q: it is needed again, or no budget allows its removal any more
+        Normal DisruptionReleased application-x7k2q: it is needed again, or no budget allows its removal any more, or what runs on it is not known at the moment
         Normal DisruptionTerminating application-x7k2q: nothing runs on it, so it is removed
     "#]].assert_eq(&commands.iter().map(line).collect::<String>());
 }

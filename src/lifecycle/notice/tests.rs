@@ -23,9 +23,10 @@ fn all<'a>(
         Notice::LaunchFailed { message },
         Notice::InvalidNodeClaim { problems },
         Notice::LaunchHeld { message },
-        Notice::PlantedPods { planted },
-        Notice::PlantedPods { planted: &planted[..1] },
-        Notice::PlantedPods { planted: &planted[1..] },
+        Notice::PlantedPods { planted, is_launched: false },
+        Notice::PlantedPods { planted: &planted[..1], is_launched: false },
+        Notice::PlantedPods { planted: &planted[1..], is_launched: false },
+        Notice::PlantedPods { planted: &planted[..1], is_launched: true },
         Notice::LaunchTimeout { timeout, last: Some(message) },
         Notice::LaunchTimeout { timeout, last: None },
         Notice::RegistrationTimeout { timeout, provider_id: id },
@@ -114,6 +115,8 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
             nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
         Warning ForeignPodsWait NodeClaim application-x7k2q
             nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/b (tolerates node-type=application:NoSchedule of workload type application), whose deletion was refused (admission webhook "keep.example.com" denied the request: not today); let them be deleted: what is created in their place is judged
+        Warning ForeignPodsWait NodeClaim application-x7k2q
+            its Node is not opened while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
         Warning LaunchTimeout NodeClaim application-x7k2q
             no instance was launched within 5m, so the claim is deleted; last failure: odd
         Warning LaunchTimeout NodeClaim application-x7k2q

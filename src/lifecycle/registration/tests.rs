@@ -2,7 +2,7 @@ use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::claim::Step;
 use crate::lifecycle::effect::Effect;
-use crate::lifecycle::testing::Scene;
+use crate::lifecycle::testing::{Scene, planted_pod};
 use crate::model::testing::nodes::{at, claim, fresh_node, registered_node, taint, type_labels};
 
 const REGISTERED_AT: i64 = 40;
@@ -66,13 +66,7 @@ fn a_fenced_node_gets_everything_and_stays_fenced() {
 
 #[test]
 fn only_what_is_seen_to_be_complete_is_opened() {
-    let complete = || {
-        let mut node = fresh_node();
-        node.has_finalizer = true;
-        node.owner_uids = vec![claim().object.uid];
-        node.labels.extend(type_labels());
-        node
-    };
+    let complete = || complete().nodes.remove(0);
     let opening = NodePatch {
         labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
         remove_taints: vec![unregistered_taint()],
@@ -96,6 +90,61 @@ fn only_what_is_seen_to_be_complete_is_opened() {
         let step = scene.clone().with_node(node).step(at(32));
         let [patch] = patches(&step)[..] else { panic!("{number}: {step:?}") };
         assert!(patch.remove_taints.is_empty() && !patch.is_empty(), "{number}: {patch:?}");
+    }
+}
+
+/// A claim whose Node has everything and is to be opened.
+fn complete() -> Scene {
+    let mut node = fresh_node();
+    node.has_finalizer = true;
+    node.owner_uids = vec![claim().object.uid];
+    node.labels.extend(type_labels());
+    Scene::new(claim().launched()).with_node(node)
+}
+
+#[test]
+fn no_node_is_opened_while_pods_wait_that_have_no_right_to_it() {
+    let mut scene = complete();
+    scene.planted = vec![planted_pod("made", true), planted_pod("alone", false)];
+    let step = scene.step(at(32));
+    assert!(patches(&step).is_empty(), "{step:?}");
+    let deleted = |effect: &Effect| match effect {
+        Effect::DeletePod { pod, .. } => Some(pod.key.name.clone()),
+        _ => None,
+    };
+    assert_eq!(step.effects.iter().filter_map(deleted).collect::<Vec<_>>(), ["made"]);
+    assert_eq!(registered(&step), Some((ConditionStatus::Unknown, "ForeignPodsWait".into())));
+    assert_eq!(step.requeue_at, Some(at(37)), "they are looked for again");
+    scene.planted.remove(0);
+    scene.claim = scene.claim.with(&[], at(32));
+    let late = scene.step(at(900)).effects;
+    let is_given_up = late
+        .iter()
+        .any(|effect| matches!(effect, Effect::Report(event) if event.reason == "RegistrationTimeout"));
+    assert!(is_given_up, "{late:?}");
+    scene.planted.clear();
+    assert_eq!(patches(&scene.step(at(33))).len(), 1);
+}
+
+#[test]
+fn no_node_is_opened_before_it_is_known_who_waits_and_that_is_asked_only_then() {
+    let step = complete().step_that_knows(None, at(32));
+    assert!(patches(&step).is_empty());
+    assert_eq!(step.requeue_at, Some(at(37)));
+    let is_asked = |scene: &Scene| is_next(&scene.claim, &scene.nodes, &type_labels());
+    assert!(is_asked(&complete()));
+    let spoil: [fn(&mut Scene); 6] = [
+        |scene| scene.nodes.clear(),
+        |scene| scene.nodes.push(scene.nodes[0].clone()),
+        |scene| scene.nodes[0].is_deleting = true,
+        |scene| scene.nodes[0].has_finalizer = false,
+        |scene| scene.nodes[0] = registered_node(),
+        |scene| scene.claim = scene.claim.clone().deleted(31),
+    ];
+    for (number, spoil) in spoil.into_iter().enumerate() {
+        let mut scene = complete();
+        spoil(&mut scene);
+        assert!(!is_asked(&scene), "{number}");
     }
 }
 

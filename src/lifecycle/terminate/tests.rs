@@ -28,6 +28,7 @@ fn short(scene: &Scene, now: i64) -> Vec<String> {
         Effect::FindInstance => vec!["find".to_owned()],
         Effect::GetInstance { .. } => vec!["get".to_owned()],
         Effect::Terminate { .. } => vec!["terminate".to_owned()],
+        Effect::ListPods { nodes } => vec![format!("list {}", nodes.join(","))],
         Effect::Evict(pod) => vec![format!("evict {}", pod.key.name)],
         Effect::DeletePod { pod, grace } => vec![format!("kill {} {}", pod.key.name, grace.as_secs())],
         Effect::Report(event) => vec![event.reason.to_owned()],
@@ -105,6 +106,8 @@ fn an_empty_node_is_drained_once_it_has_been_closed_for_five_seconds() {
         Change::unknown(DRAINED, "Draining", "no pod is left; one that was bound just now would be seen");
     scene.claim = scene.claim.with(&[draining], at(100));
     assert_eq!(short(&scene, 104), Vec::<String>::new());
+    assert_eq!(short(&scene, 105), ["list n1"]);
+    scene.memory.record(Answer::Pods(Ok(vec![])), at(105));
     assert_eq!(short(&scene, 105), ["terminate", "Drained=True", "VolumesDetached=True"]);
     // A pod that comes late is drained even so.
     scene.claim = drained(scene.clone()).claim;
@@ -114,7 +117,55 @@ fn an_empty_node_is_drained_once_it_has_been_closed_for_five_seconds() {
     // The time that it was closed as a disrupted node counts.
     let mut scene = closing();
     scene.claim = scene.claim.with(&[Change::holds(DISRUPTION_REASON)], at(95));
+    scene.memory.record(Answer::Pods(Ok(vec![])), at(100));
     assert_eq!(short(&scene, 100), ["terminate", "Drained=True", "VolumesDetached=True"]);
+}
+
+/// A claim whose Node has been closed for long, with no pod that a watch has shown.
+fn seemingly_empty() -> Scene {
+    let mut scene = closing();
+    scene.claim = scene.claim.with(&[Change::holds(DISRUPTION_REASON)], at(50));
+    scene
+}
+
+#[test]
+fn pods_that_only_the_api_server_knows_of_are_drained_like_the_others() {
+    let mut scene = seemingly_empty();
+    assert_eq!(short(&scene, 100), ["list n1"]);
+    scene.memory.record(Answer::Pods(Ok(vec![pod("web")])), at(100));
+    assert_eq!(short(&scene, 100), ["evict web", "Drained=Unknown"]);
+    assert_eq!(scene.step(at(100)).requeue_at, Some(at(105)), "no watch tells that it is gone");
+    let answer = EvictionAnswer::Blocked { message: "budget".into() };
+    scene.memory.record(Answer::Eviction { uid: "web-uid".into(), answer }, at(100));
+    scene.memory.see(&[], &[]);
+    assert_eq!(short(&scene, 100), ["FailedDraining", "Drained=Unknown"]);
+    // The watch has caught up: it is one pod, not two.
+    scene.pods = vec![pod("web")];
+    assert_eq!(short(&scene, 104), ["FailedDraining", "evict web", "Drained=Unknown"]);
+    scene.pods.clear();
+    assert_eq!(short(&scene, 105), ["list n1"], "what was said is old");
+    scene.memory.record(Answer::Pods(Ok(vec![])), at(105));
+    assert_eq!(short(&scene, 105), ["terminate", "Drained=True", "VolumesDetached=True"]);
+    // Pods that are not waited for, wherever they are known from.
+    let staying =
+        BoundPod { tolerations: vec![Toleration::of(&disrupted_taint()).into_owned()], ..pod("agent") };
+    scene.memory.record(Answer::Pods(Ok(vec![staying])), at(106));
+    assert_eq!(short(&scene, 106), ["terminate", "Drained=True", "VolumesDetached=True"]);
+}
+
+#[test]
+fn nothing_is_terminated_while_the_api_server_cannot_be_asked_for_pods_not_even_at_the_deadline() {
+    let mut scene = seemingly_empty();
+    scene.claim.annotations.insert(labels::TERMINATION_TIMESTAMP.into(), at(60).to_string());
+    scene.memory.record(Answer::Pods(Err("pods is forbidden".into())), at(100));
+    let step = scene.step(at(100));
+    let [Effect::SetStatus(status)] = step.effects.as_slice() else { panic!("{step:?}") };
+    let drained = find(status.conditions.as_ref().unwrap(), DRAINED).unwrap();
+    assert_eq!(
+        drained.message,
+        "the API server could not be asked which pods are left, so the instance stays: pods is forbidden"
+    );
+    assert_eq!((step.requeue_at, short(&scene, 101)), (Some(at(101)), vec!["list n1".to_owned()]));
 }
 
 #[test]

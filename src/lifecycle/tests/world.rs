@@ -62,6 +62,8 @@ pub(super) struct Script {
     /// Until then a budget allows no eviction.
     pub(super) blocked_until: i64,
     pub(super) grace_period: Option<i64>,
+    /// Until then the watch shows no pod.
+    pub(super) pods_unseen_until: i64,
 }
 
 impl Default for Script {
@@ -75,6 +77,7 @@ impl Default for Script {
             instance_dies: None,
             blocked_until: 0,
             grace_period: None,
+            pods_unseen_until: 0,
         }
     }
 }
@@ -137,7 +140,11 @@ impl World {
     }
 
     fn seen(&self) -> Seen {
-        (self.claim.clone(), self.node.clone(), self.pods.clone())
+        (self.claim.clone(), self.node.clone(), self.shown_pods())
+    }
+
+    fn shown_pods(&self) -> Vec<BoundPod> {
+        if self.now < self.script.pods_unseen_until { Vec::new() } else { self.pods.clone() }
     }
 
     fn live(&self) -> Vec<&Instance> {
@@ -281,10 +288,7 @@ impl World {
                 assert!(self.live().is_empty(), "the claim went before its instance");
             }
             Effect::Launch { attempt } => return Ok(self.launch(*attempt)),
-            Effect::FindInstance => {
-                let found = self.instances.iter().find(|instance| self.shows(instance));
-                return Ok(Some(Answer::Found(Ok(found.map(|instance| instance.id.clone())))));
-            }
+            Effect::FindInstance => return Ok(Some(self.found())),
             Effect::GetInstance { provider_id } => {
                 return Ok(Some(Answer::Instance(Ok(self.existence(provider_id)))));
             }
@@ -299,6 +303,7 @@ impl World {
                 }
                 return Ok(Some(Answer::Termination(Ok(existence))));
             }
+            Effect::ListPods { .. } => return Ok(Some(Answer::Pods(Ok(self.pods.clone())))),
             Effect::PatchNode(patch) => {
                 let node = self.current_node(&patch.node)?;
                 assert!(
@@ -386,6 +391,11 @@ impl World {
         }
         let launched = LaunchedInstance { provider_id: instance.id, ..launched_instance() };
         Some(Answer::Launch { attempt, result: Ok(Box::new(launched)) })
+    }
+
+    fn found(&self) -> Answer {
+        let found = self.instances.iter().find(|instance| self.shows(instance));
+        Answer::Found(Ok(found.map(|instance| instance.id.clone())))
     }
 
     fn existence(&self, id: &ProviderId) -> Existence {
@@ -508,7 +518,7 @@ impl Run {
                 .filter(|node| node.provider_id == claim.provider_id)
                 .cloned()
                 .collect();
-            let pods = if nodes.is_empty() { Vec::new() } else { self.world.pods.clone() };
+            let pods = if nodes.is_empty() { Vec::new() } else { self.world.shown_pods() };
             self.memory.see(&pods, &[]);
             let view = ClaimView {
                 claim: &claim,

@@ -15,6 +15,7 @@ use crate::support::cluster::{administrator, apply, eventually, soon, within};
 use crate::support::world::World;
 
 mod budget;
+mod deadline;
 mod emptiness;
 mod garbage;
 mod history;
@@ -30,7 +31,12 @@ fn taint(pool: &str) -> Value {
 
 /// Applies a pool of its own for a test. No workload type uses it: who tolerates its taint may use it.
 async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
-    let manifest = json!({
+    pool_with(world, name, consolidate_after, nodes, json!({})).await;
+}
+
+/// The same, whose template's spec has these fields besides.
+async fn pool_with(world: &World, name: &str, consolidate_after: &str, nodes: &str, spec: Value) {
+    let mut manifest = json!({
         "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
         "spec": {
             "template": { "spec": {
@@ -45,6 +51,9 @@ async fn pool(world: &World, name: &str, consolidate_after: &str, nodes: &str) {
             },
         },
     });
+    for (key, value) in spec.as_object().unwrap() {
+        manifest["spec"]["template"]["spec"][key] = value.clone();
+    }
     let outcome = apply(&world.lab, &User::administrator(), &manifest.to_string()).await;
     assert!(outcome.success, "{}", outcome.stderr);
 }

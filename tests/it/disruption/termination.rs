@@ -13,10 +13,25 @@ use super::{
 use crate::support::cluster::{administrator, eventually, found_within, kubectl, namespace, within};
 use crate::support::world::{World, on_treenail};
 
-async fn delete_by_hand(world: &World, claim: &str) {
+pub(super) async fn delete_by_hand(world: &World, claim: &str) {
     let kubectl = kubectl(&world.lab, &User::administrator());
     let outcome = kubectl.run(&["delete", "nodeclaim", claim, "--wait=false"]).await.unwrap();
     assert!(outcome.success, "{}", outcome.stderr);
+}
+
+/// Makes a budget that allows no eviction of the running pod with this label `app`, and waits until it counts.
+pub(super) async fn forbid_evictions(world: &World, namespace: &str, app: &str) -> Api<PodDisruptionBudget> {
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(administrator(&world.lab).await, namespace);
+    let budget = json!({
+        "metadata": { "name": app }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": app } } },
+    });
+    budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
+    let is_counted = |budget: Option<&PodDisruptionBudget>| {
+        let status = budget.and_then(|budget| budget.status.as_ref());
+        status.is_some_and(|status| status.current_healthy == 1)
+    };
+    eventually(&budgets, app, is_counted).await.unwrap();
+    budgets
 }
 
 #[test]
@@ -28,17 +43,7 @@ fn a_budget_that_forbids_it_holds_the_drain_until_it_is_gone() {
         let pods =
             run_pod(world, "held", "web", json!({ "labels": { "app": "web" } }), on_pool("held")).await;
         eventually(&pods, "web", is_pod_running()).await.unwrap();
-        let client = administrator(&world.lab).await;
-        let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), "held");
-        let budget = json!({
-            "metadata": { "name": "web" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "web" } } },
-        });
-        budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
-        let is_counted = |budget: Option<&PodDisruptionBudget>| {
-            let status = budget.and_then(|budget| budget.status.as_ref());
-            status.is_some_and(|status| status.current_healthy == 1)
-        };
-        eventually(&budgets, "web", is_counted).await.unwrap();
+        let budgets = forbid_evictions(world, "held", "web").await;
 
         delete_by_hand(world, "held-1").await;
         let told = event(world, &machine.node, "FailedDraining").await;
@@ -48,7 +53,7 @@ fn a_budget_that_forbids_it_holds_the_drain_until_it_is_gone() {
         assert!(pod.metadata.deletion_timestamp.is_none(), "it was evicted against its budget");
 
         budgets.delete("web", &DeleteParams::default()).await.unwrap();
-        let claims: Api<NodeClaim> = Api::all(client);
+        let claims: Api<NodeClaim> = Api::all(administrator(&world.lab).await);
         within(A_WHILE, &claims, "held-1", is_gone::<NodeClaim>).await.unwrap();
         assert_nothing_is_left(world, "held-1", &machine).await;
     });

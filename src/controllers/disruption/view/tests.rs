@@ -62,6 +62,7 @@ fn view() -> View {
         claims: claims.map(named).into(),
         nodes: nodes.map(|node| (node.model.object.name.clone(), node)).into(),
         pods: vec![pod("web", "n2"), pod("elsewhere", "n9")],
+        knows_pods: true,
     }
 }
 
@@ -111,4 +112,15 @@ fn of_two_claims_with_one_instance_only_the_one_that_its_node_belongs_to_is_look
         let other = if owner == "copy" { "empty" } else { "copy" };
         assert!(kept.contains(&format!("{other}: it has no Node of its own")), "{kept:?}");
     }
+}
+
+#[tokio::test]
+async fn pods_are_taken_for_unknown_while_their_watch_is_broken() {
+    let caches = Caches::default();
+    assert!(View::gather(&caches).knows_pods);
+    caches.pods.break_off();
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert!(!View::gather(&caches).knows_pods);
+    let (commands, _) = decided(&View { knows_pods: false, ..view() }, None);
+    assert_eq!(commands, []);
 }

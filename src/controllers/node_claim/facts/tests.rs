@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::caches::{Caches, known_claim};
+use crate::cluster::caches::{Caches, KnownNode, known_claim, known_node};
 use crate::cluster::testing::api_server;
 use crate::controllers::testing::{cluster_key, context, registered_claim};
 use crate::lifecycle::memory::{Answer, LaunchFailure, LaunchProblem};
@@ -42,6 +42,20 @@ fn pod(namespace: &str, name: &str, node: Option<&str>) -> (Key, KnownPod) {
     (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
 }
 
+/// The claim's Node, with all but these taints that it needs to be opened.
+fn node(taints: &Value) -> (Key, KnownNode) {
+    let labels = json!({ "karpenter.sh/nodepool": "application", "workload-type.node-restriction.kubernetes.io/application": "" });
+    let owner =
+        json!([{ "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": CLAIM, "uid": "claim-uid" }]);
+    let node = json!({
+        "metadata": {
+            "name": "n1", "uid": "n1-uid", "labels": labels, "finalizers": ["karpenter.sh/termination"], "ownerReferences": owner,
+        },
+        "spec": { "providerID": "aws:///a/i-1", "taints": taints },
+    });
+    (cluster_key("n1"), known_node(serde_json::from_value(node).unwrap()))
+}
+
 /// The planted pods that a step with this memory knows of.
 fn looked(context: &Context, memory: &ClaimMemory) -> Option<Vec<PlantedPod>> {
     let mut facts = Facts::gather(context, CLAIM).unwrap();
@@ -73,7 +87,7 @@ async fn pods_of_exempt_namespaces_are_not_planted_whatever_the_namespace_of_tre
 }
 
 #[tokio::test]
-async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched() {
+async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched_or_its_node_to_be_opened() {
     let context = silent();
     fill_claim(&context.caches, None);
     context.caches.pods.fill([pod("shop", "a", None)]);
@@ -94,6 +108,15 @@ async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched() {
     assert_eq!(found(&new), Some(0), "nobody owns the taint");
     fill_claim(&context.caches, Some("aws:///a/i-1"));
     assert_eq!(found(&new), None);
+    let fence = json!({ "key": "node-type", "value": "application", "effect": "NoSchedule" });
+    let unregistered = json!({ "key": "karpenter.sh/unregistered", "effect": "NoExecute" });
+    let not_fenced_yet = json!([unregistered]);
+    let open = json!([fence]);
+    for (taints, expected) in [(json!([fence, unregistered]), Some(1)), (not_fenced_yet, None), (open, None)]
+    {
+        context.caches.nodes.fill([node(&taints)]);
+        assert_eq!(found(&new), expected, "{taints}");
+    }
 }
 
 #[tokio::test]
