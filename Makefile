@@ -46,7 +46,7 @@ test-core: ## run the tests of everything but EC2's client: builds without the A
 
 .PHONY: build
 build: prerequisites ## build Treenail and the lab's parts
-	@test -x $(CONTROL_PLANE) -a -x $(OUTPUT)/lab || echo "building the control plane and Treenail from source, this once: 9 minutes on 2 quiet cores; the AWS SDK takes up to 7.5 GB of memory"
+	@test -x $(CONTROL_PLANE) -a -x $(OUTPUT)/lab || echo "building the control plane and Treenail from source, this once: 10 minutes on 2 quiet cores; the AWS SDK takes up to 7.5 GB of memory"
 	@$(MAKE) --jobs 2 lab cargo-build
 
 # Tests turn on a feature of tokio, and with it everything above tokio is another build, the AWS SDK too. There are no examples: to name
