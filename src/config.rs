@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::api::names::is_dns_label;
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -147,10 +149,7 @@ fn log_level(text: &str) -> Result<String, String> {
 
 /// The name of a namespace (RFC 1123), or nothing: an empty variable sets none.
 fn namespace(text: &str) -> Result<String, String> {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_name =
-        text.len() <= 63 && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
-    if is_name {
+    if text.is_empty() || is_dns_label(text) {
         return Ok(text.to_owned());
     }
     Err("the name of a namespace has at most 63 lower-case letters, digits and -, and begins and ends with a letter or a digit; several are separated by commas without spaces"

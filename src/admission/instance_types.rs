@@ -37,6 +37,7 @@ impl<'a> KnownTypes<'a> {
     /// Why no node of the type can ever be of any instance type that the pod names: their architecture is that of no node, whatever else it
     /// is. Nodes of a pool can be of other families and sizes than it allows by now, and the envelope does not list them.
     pub(super) fn refusal(self, envelope: &Envelope, pod: &Pod) -> Option<Reason> {
+        pod.alternatives.iter().find_map(|alternative| named(&alternative.requirements))?;
         let mut narrowed = pod.clone();
         for alternative in &mut narrowed.alternatives {
             if let Some(architectures) = self.architectures(&alternative.requirements) {

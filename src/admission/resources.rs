@@ -5,8 +5,6 @@
 //! WorkloadType, which would be another fence without them, and are warnings on Karpenter's kinds, so that existing manifests apply; nothing
 //! is launched from an object that needs one of those that block.
 
-use std::collections::BTreeSet;
-
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -57,7 +55,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
     let missing = new.pools.iter().filter(is_missing);
     verdict
         .warn(missing.map(|pool| Warning::PoolMissing { object: objects.name.clone(), pool: pool.clone() }));
-    verdict.warn(shared_pools(policies, &new, &objects.name));
+    verdict.warn(shared_pools(&new, &fleet, &objects.name));
     let findings = derive(&new, &fleet).findings.into_iter().filter(|finding| match finding.kind {
         // These have been told.
         FindingKind::Invalid | FindingKind::PoolMissing => false,
@@ -73,23 +71,13 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
 }
 
 /// Pools that other types name, too: that is allowed, and no taint keeps their pods apart.
-fn shared_pools(policies: &Policies, new: &WorkloadType, object: &str) -> Vec<Warning> {
-    let others_naming = |pool: &String| {
-        let others = policies.types().values().filter(|other| other.name != new.name);
-        let others = others.filter(|other| other.pools.contains(pool));
-        others.map(|other| other.name.clone()).collect::<Vec<_>>()
+fn shared_pools(new: &WorkloadType, fleet: &Fleet<'_>, object: &str) -> Vec<Warning> {
+    let warning = |(pool, others): (&str, Vec<&str>)| Warning::PoolShared {
+        object: object.to_owned(),
+        pool: pool.to_owned(),
+        workload_types: others.into_iter().map(str::to_owned).collect(),
     };
-    // A pool that is named twice is told of once.
-    let pools: BTreeSet<_> = new.pools.iter().filter(|pool| !pool.is_empty()).collect();
-    let shared = pools.into_iter().map(|pool| (pool, others_naming(pool)));
-    shared
-        .filter(|(_, workload_types)| !workload_types.is_empty())
-        .map(|(pool, workload_types)| Warning::PoolShared {
-            object: object.to_owned(),
-            pool: pool.clone(),
-            workload_types,
-        })
-        .collect()
+    fleet.shared_pools(new).into_iter().map(warning).collect()
 }
 
 pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Verdict {
@@ -180,7 +168,7 @@ fn unknown_limits(objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
 fn open(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>) -> Option<Warning> {
     let name = objects.new.metadata.name.as_deref().unwrap_or_default();
     let fence = |object: &nodepool::NodePool| Pool::read(object).taints.into_iter().find(is_ownable);
-    let naming = policies.types().values().filter(|owner| owner.pools.iter().any(|pool| pool == name));
+    let naming = policies.types().values().filter(|owner| owner.names(name));
     let workload_types: Vec<_> = naming.map(|owner| owner.name.clone()).collect();
     if workload_types.is_empty() || fence(&objects.new).is_some() {
         return None;

@@ -261,6 +261,12 @@ pub fn node_type_label(workload_type: &str) -> String {
     format!("{NODE_TYPE_DOMAIN}/{workload_type}")
 }
 
+/// The type whose [`node_type_label`] the key is.
+#[must_use]
+pub fn type_of_node_label(key: &str) -> Option<&str> {
+    key.strip_prefix(NODE_TYPE_DOMAIN)?.strip_prefix('/')
+}
+
 /// Every label whose value is known before a node exists.
 pub fn well_known() -> impl Iterator<Item = &'static str> {
     let all = WELL_KNOWN_BEYOND_AWS.iter().chain(AWS_LABELS).copied();
@@ -344,6 +350,8 @@ mod tests {
     fn the_node_label_of_a_type_is_out_of_a_kubelets_reach() {
         let key = node_type_label("application");
         assert_eq!(key, "workload-type.node-restriction.kubernetes.io/application");
+        assert_eq!(type_of_node_label(&key), Some("application"));
+        assert_eq!(type_of_node_label("workload-type.node-restriction.kubernetes.iox/application"), None);
         assert!(domain(&key).is_some_and(|d| is_in_domain(d, NODE_RESTRICTION_DOMAIN)));
         assert!(is_in_domain(domain(NODE_TEAM).expect("has a domain"), NODE_RESTRICTION_DOMAIN));
     }

@@ -13,6 +13,7 @@ pub mod crds;
 pub mod duration;
 pub mod ec2nodeclass;
 pub mod labels;
+pub mod names;
 pub mod nodeclaim;
 pub mod nodepool;
 pub mod requirement;

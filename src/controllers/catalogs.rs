@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use tokio::sync::watch;
 
-use crate::api::conditions::{self, ConditionStatus};
+use crate::api::conditions::ConditionStatus;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::nodepool::NodePool;
 use crate::cluster::cache::Cache;
@@ -200,7 +200,7 @@ pub fn no_image(pool: &model::NodePool, class: &Ec2NodeClass, catalog: &Catalog)
     // An image that cannot be read is a problem of the class.
     let images: Vec<Requirements> = images.collect::<Result<_, _>>().ok()?;
     let runs = |candidate: &InstanceType| images.iter().any(|image| candidate.requirements.intersects(image));
-    if images.is_empty() || catalog.types_meeting(&pool.requirements).any(runs) {
+    if images.is_empty() || catalog.has_type(&pool.requirements, runs) {
         return None;
     }
     let required: BTreeSet<_> = images.iter().map(ToString::to_string).collect();
@@ -214,11 +214,7 @@ pub fn no_image(pool: &model::NodePool, class: &Ec2NodeClass, catalog: &Catalog)
 
 /// Whether nodes can be launched from the class as it is written now.
 fn is_ready(class: &Ec2NodeClass) -> bool {
-    let status = class.status.as_ref();
-    let ready = status.and_then(|status| conditions::find(&status.conditions, conditions::READY));
-    ready.is_some_and(|ready| {
-        ready.status == ConditionStatus::True && ready.observed_generation == class.metadata.generation
-    })
+    class.current_readiness().is_some_and(|ready| ready.status == ConditionStatus::True)
 }
 
 #[cfg(test)]

@@ -31,8 +31,9 @@ use crate::lifecycle::pool_status::readiness;
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, Surroundings, launched, status, stray};
 use crate::model::event::Regarding;
+use crate::model::ownership::owners;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
-use crate::model::{Node, NodeClaim, ownership};
+use crate::model::{Node, NodeClaim};
 use crate::scheduling::Daemon;
 
 mod envelopes;
@@ -133,14 +134,15 @@ impl WorkloadTypeController {
         };
         let pool = |object: &Arc<NodePool>| (object.name_any(), self.pool(object, left_to.is_some()));
         let pools: BTreeMap<_, _> = caches.node_pools.all().iter().map(pool).collect();
-        let nodes = self.launched_nodes(&types);
+        let (claims, known_nodes) = (caches.node_claims.all(), caches.nodes.all());
+        let known_nodes: Vec<_> = known_nodes.iter().map(|node| &node.model).collect();
+        let claims: Vec<_> = claims.iter().map(|claim| &claim.model).collect();
+        let owners = owners(claims.iter().copied(), known_nodes.iter().copied());
+        let strays = strays(&claims, &known_nodes).into_iter().filter_map(|node| stray(node, &types));
+        let nodes: Vec<_> = owners.iter().filter_map(|claim| launched(claim)).chain(strays).collect();
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
-        let claims = caches.node_claims.all();
-        let known = caches.nodes.all();
-        let owners = owners(claims.iter().map(|claim| &claim.model), known.iter().map(|node| &node.model));
-        let costs = costs(owners, &self.catalogs.all());
-        let counts = Counts { costs, ..self.counts(&nodes) };
+        let counts = Counts { costs: costs(owners, &self.catalogs.all()), ..self.counts(&nodes) };
         let now = self.context.clock.now();
         let staying: Vec<_> = { objects.iter().filter(|object| !type_deletion::is_deleted(object)) }
             .filter_map(|object| types.get(&object.name_any()))
@@ -197,22 +199,6 @@ impl WorkloadTypeController {
         // Whoever has the pools may know other instance types.
         let no_type = if is_left { None } else { self.catalogs.no_type(object, class.as_deref()) };
         Pool { readiness: readiness(object, class.as_deref(), no_type.as_deref()), ..Pool::read(object) }
-    }
-
-    /// Every node that was launched, by its claim, or by its Node where that has none.
-    fn launched_nodes(&self, types: &BTreeMap<String, WorkloadType>) -> Vec<LaunchedNode> {
-        let claims = self.context.caches.node_claims.all();
-        let claimed: BTreeSet<_> = claims.iter().filter_map(|claim| claim.model.node_name.clone()).collect();
-        let instances: BTreeSet<_> =
-            claims.iter().filter_map(|claim| claim.model.provider_id.as_ref()).collect();
-        let nodes = self.context.caches.nodes.all();
-        let strays = nodes.iter().map(|node| &node.model).filter(|node| {
-            !claimed.contains(&node.object.name)
-                && !node.provider_id.as_ref().is_some_and(|id| instances.contains(id))
-        });
-        let strays = strays.filter_map(|node| stray(node, types));
-        let owners = owners(claims.iter().map(|claim| &claim.model), nodes.iter().map(|node| &node.model));
-        owners.into_iter().filter_map(launched).chain(strays).collect()
     }
 
     fn tell(&self, object: &ApiWorkloadType, status: &WorkloadTypeStatus) {
@@ -276,31 +262,15 @@ impl WorkloadTypeController {
     }
 }
 
-/// The claims, without those that name an instance which is another's.
-fn owners<'c>(
-    claims: impl IntoIterator<Item = &'c NodeClaim>,
-    nodes: impl IntoIterator<Item = &'c Node>,
-) -> Vec<&'c NodeClaim> {
-    let mut of_instance: BTreeMap<_, Vec<&NodeClaim>> = BTreeMap::new();
-    let mut owners = Vec::new();
-    for claim in claims {
-        match &claim.provider_id {
-            Some(id) => of_instance.entry(id).or_default().push(claim),
-            None => owners.push(claim),
-        }
-    }
-    let mut told: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    for node in nodes {
-        if let Some(id) = &node.provider_id {
-            told.entry(id).or_default().extend(node.owner_uids.iter().cloned());
-        }
-    }
-    let of_instance = of_instance.into_iter();
-    owners.extend(of_instance.filter_map(|(id, claims)| {
-        let told = told.get(id).map(Vec::as_slice).unwrap_or_default();
-        ownership::owner(claims, told)
-    }));
-    owners
+/// The Nodes that no claim has, by its own account or by the instance.
+fn strays<'n>(claims: &[&NodeClaim], nodes: &[&'n Node]) -> Vec<&'n Node> {
+    let claimed: BTreeSet<_> = claims.iter().filter_map(|claim| claim.node_name.as_deref()).collect();
+    let instances: BTreeSet<_> = claims.iter().filter_map(|claim| claim.provider_id.as_ref()).collect();
+    let is_stray = |node: &&&Node| {
+        !claimed.contains(node.object.name.as_str())
+            && !node.provider_id.as_ref().is_some_and(|id| instances.contains(id))
+    };
+    nodes.iter().filter(is_stray).copied().collect()
 }
 
 #[cfg(test)]

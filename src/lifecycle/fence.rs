@@ -66,7 +66,7 @@ fn of_pool<'t>(
     pool: &str,
     types: impl IntoIterator<Item = &'t WorkloadType>,
 ) -> impl Iterator<Item = &'t WorkloadType> {
-    types.into_iter().filter(move |workload_type| workload_type.pools.iter().any(|name| name == pool))
+    types.into_iter().filter(move |workload_type| workload_type.names(pool))
 }
 
 #[cfg(test)]

@@ -115,8 +115,7 @@ fn could_be_new(
     let names = alternative.node_name.as_ref().and_then(Requirement::values);
     let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_node(name)));
     let is_elsewhere = alternative.requirements.iter().any(|requirement| {
-        let of_type = requirement.key().strip_prefix(labels::NODE_TYPE_DOMAIN);
-        let of_type = of_type.and_then(|rest| rest.strip_prefix('/'));
+        let of_type = labels::type_of_node_label(requirement.key());
         of_type.is_some_and(|name| !owners.contains(name)) && !requirement.allows_absence()
     });
     !is_pinned && !is_elsewhere

@@ -46,7 +46,7 @@ impl Remains {
         namespaces: &BTreeMap<String, BTreeSet<String>>,
         nodes: &BTreeMap<String, i64>,
     ) -> Self {
-        let is_used = |pool: &str| others.iter().any(|other| other.pools.iter().any(|named| named == pool));
+        let is_used = |pool: &str| others.iter().any(|other| other.names(pool));
         let pools = workload_type.pools_ever().into_iter().filter(|pool| !is_used(pool));
         Self {
             namespaces: namespaces.get(&workload_type.name).cloned().unwrap_or_default(),

@@ -192,16 +192,14 @@ fn told(mut conditions: Vec<Condition>, findings: &[Finding]) -> Vec<Condition> 
 
 /// Which pools of the type other types name too: pods of these types are let in there, and rightly so.
 fn sharing(workload_type: &WorkloadType, fleet: &Fleet<'_>) -> String {
-    let of_pool = |pool: &String| {
-        let others = fleet.types.values().filter(|other| other.name != workload_type.name);
-        let others: Vec<_> =
-            others.filter(|other| other.pools.contains(pool)).map(|other| other.name.as_str()).collect();
-        (!others.is_empty()).then(|| {
-            let (named, others) = (if others.len() == 1 { "WorkloadType" } else { "WorkloadTypes" }, others.join(", "));
-            format!("NodePool {pool}: shared with {named} {others}; to keep their pods apart, name a pool of its own in each type")
-        })
+    let line = |(pool, others): (&str, Vec<&str>)| {
+        let (named, others) =
+            (if others.len() == 1 { "WorkloadType" } else { "WorkloadTypes" }, others.join(", "));
+        format!(
+            "NodePool {pool}: shared with {named} {others}; to keep their pods apart, name a pool of its own in each type"
+        )
     };
-    workload_type.pools.iter().filter_map(of_pool).collect::<Vec<_>>().join("\n")
+    fleet.shared_pools(workload_type).into_iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn conditions(derivation: &Derivation, sharing: &str) -> Vec<Change> {

@@ -90,6 +90,12 @@ impl WorkloadType {
         }
     }
 
+    /// Whether the pool is one of its pools.
+    #[must_use]
+    pub fn names(&self, pool: &str) -> bool {
+        self.pools.iter().any(|named| named == pool)
+    }
+
     /// What is wrong about the object whatever is built and whatever else exists.
     #[must_use]
     pub fn invalid_fields(object: &api::WorkloadType) -> Vec<Problem> {
@@ -195,6 +201,21 @@ pub struct Fleet<'a> {
     pub pools: &'a BTreeMap<String, Pool>,
     /// Every NodeClaim.
     pub nodes: &'a [LaunchedNode],
+}
+
+impl<'a> Fleet<'a> {
+    /// Every pool of the type that other types name, too, each once and with these.
+    #[must_use]
+    pub fn shared_pools<'t>(&self, of: &'t WorkloadType) -> Vec<(&'t str, Vec<&'a str>)> {
+        let pools: BTreeSet<_> =
+            of.pools.iter().map(String::as_str).filter(|pool| !pool.is_empty()).collect();
+        let others = |pool: &str| {
+            let naming = self.types.values().filter(|other| other.name != of.name && other.names(pool));
+            naming.map(|other| other.name.as_str()).collect::<Vec<_>>()
+        };
+        let shared = pools.into_iter().map(|pool| (pool, others(pool)));
+        shared.filter(|(_, others)| !others.is_empty()).collect()
+    }
 }
 
 /// What a pod of a type gets, and must have.

@@ -4,10 +4,7 @@
 //! at all. Rows are in the order of their prices; the first row of a set is the cheapest. A catalogue is built once for each generation
 //! of types and prices and shared by all problems until the next; nothing in it depends on pods or pools.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{amounts, table::RowSet};
 use crate::model::{
@@ -207,12 +204,11 @@ impl Catalog {
         })
     }
 
-    /// The types that meet every one of these requirements and can hold pods, be there capacity or not.
-    pub fn types_meeting(&self, requirements: &Requirements) -> impl Iterator<Item = &InstanceType> {
+    /// Whether `is_it` holds for a type that meets every one of these requirements and can hold pods, be there capacity or not.
+    pub fn has_type(&self, requirements: &Requirements, is_it: impl Fn(&InstanceType) -> bool) -> bool {
         let rows = self.rows_meeting_all(requirements).and(&self.usable);
-        let numbers: BTreeSet<_> =
-            rows.iter().filter_map(|row| self.row(row)).map(|row| row.instance_type).collect();
-        numbers.into_iter().filter_map(|number| self.types.get(number))
+        let mut types = rows.iter().filter_map(|row| self.types.get(self.row(row)?.instance_type));
+        types.any(is_it)
     }
 
     /// What a label is on these rows, as far as they list it.

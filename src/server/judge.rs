@@ -19,6 +19,7 @@ use crate::admission::reference::Reference;
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
 use crate::api::labels;
+use crate::api::names::is_dns_label;
 use crate::cluster::cache::Cache;
 use crate::model::text::Excerpt;
 use crate::ports::clock::Clock;
@@ -174,16 +175,6 @@ impl Judge for PolicyJudge {
 /// Whether the text can be the name of a type, pool or class (RFC 1123): labels with dots between them.
 fn is_object_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_label)
-}
-
-/// Whether the text can be the name of a namespace (RFC 1123).
-fn is_dns_label(text: &str) -> bool {
-    let is_inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    let bytes = text.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(is_inner)
-        && bytes.first() != Some(&b'-')
-        && bytes.last() != Some(&b'-')
 }
 
 fn describe(error: &dyn std::error::Error) -> String {

@@ -20,7 +20,7 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let world = World::start().await.unwrap();
-        let (lab, front) = (&world.lab, world.lab.front());
+        let lab = &world.lab;
         let client = administrator(lab).await;
         kill_in_launch(&world, &client).await;
         let killed = Instant::now();
@@ -37,14 +37,7 @@ fn a_launch_that_was_forgotten_in_a_crash_is_found_and_not_repeated() {
             killed.elapsed().as_secs_f64()
         ));
 
-        let claims = claims.list(&ListParams::default()).await.unwrap().items;
-        assert_eq!(claims.len(), 1, "{:?}", claims.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
-        let lifetimes = front.lifetimes();
-        assert_eq!(lifetimes.len(), 1, "{lifetimes:?}");
-        let provider_id = claims[0].status.clone().unwrap().provider_id.unwrap();
-        assert!(provider_id.ends_with(&lifetimes[0].id), "{provider_id} is not {lifetimes:?}");
-        let (calls, tokens) = launches(lab);
-        assert!(calls > 1 && tokens.len() == 1, "{calls} calls with {tokens:?}");
+        nothing_was_launched_twice(lab, &client).await;
     });
 }
 
@@ -67,12 +60,7 @@ fn a_forgotten_launch_whose_repetition_is_refused_for_a_while_is_not_made_twice(
         drop(refused);
         pod_runs(&client).await;
 
-        let claims: Api<NodeClaim> = Api::all(client.clone());
-        let claims = claims.list(&ListParams::default()).await.unwrap().items;
-        let (lifetimes, tokens) = (front.lifetimes(), launches(lab).1);
-        assert_eq!((claims.len(), lifetimes.len(), tokens.len()), (1, 1, 1), "{lifetimes:?}, {tokens:?}");
-        let provider_id = claims[0].status.clone().unwrap().provider_id.unwrap();
-        assert!(provider_id.ends_with(&lifetimes[0].id), "{provider_id} is not {lifetimes:?}");
+        nothing_was_launched_twice(lab, &client).await;
     });
 }
 
@@ -100,6 +88,19 @@ async fn pod_runs(client: &Client) {
     })
     .await
     .unwrap();
+}
+
+/// A launch was repeated, and there is one claim, with the only instance that there ever was.
+async fn nothing_was_launched_twice(lab: &Lab, client: &Client) {
+    let claims: Api<NodeClaim> = Api::all(client.clone());
+    let claims = claims.list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(claims.len(), 1, "{:?}", claims.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+    let lifetimes = lab.front().lifetimes();
+    assert_eq!(lifetimes.len(), 1, "{lifetimes:?}");
+    let provider_id = claims[0].status.clone().unwrap().provider_id.unwrap();
+    assert!(provider_id.ends_with(&lifetimes[0].id), "{provider_id} is not {lifetimes:?}");
+    let (calls, tokens) = launches(lab);
+    assert!(calls > 1 && tokens.len() == 1, "{calls} calls with {tokens:?}");
 }
 
 /// How often a launch was asked for, and with which tokens.

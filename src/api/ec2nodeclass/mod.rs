@@ -14,7 +14,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::conditions::ConditionTypes;
+use super::conditions::{self, Condition, ConditionTypes};
 use super::text_enum::text_enum;
 
 mod block_device;
@@ -279,6 +279,15 @@ pub struct Ec2NodeClassSpec {
     /// Options of the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_options: Option<CpuOptions>,
+}
+
+impl Ec2NodeClass {
+    /// Its condition `Ready`, if that is about what the class is now.
+    #[must_use]
+    pub fn current_readiness(&self) -> Option<&Condition> {
+        let ready = conditions::find(&self.status.as_ref()?.conditions, conditions::READY)?;
+        (ready.observed_generation == self.metadata.generation).then_some(ready)
+    }
 }
 
 impl Ec2NodeClassSpec {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::world::World;
-use crate::api::conditions;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::{labels, nodepool};
 use crate::cluster::caches::KnownClaim;
@@ -11,7 +10,7 @@ use crate::controllers::catalogs::{ClassTypes, no_image};
 use crate::lifecycle::fence::{self, Gate};
 use crate::lifecycle::pool_status::class_readiness;
 use crate::model::resources::NODES;
-use crate::model::{NodePool, Quantity, Requirement, ResourceList};
+use crate::model::{InstanceType, NodePool, Quantity, Requirement, ResourceList};
 use crate::scheduling::{Catalog, Pool};
 
 /// The pools of the world.
@@ -21,7 +20,7 @@ use crate::scheduling::{Catalog, Pool};
 pub(super) fn pools(world: &World) -> Vec<Pool> {
     let is_named = |pool: &nodepool::NodePool| {
         let name = pool.metadata.name.as_deref().unwrap_or_default();
-        world.workload_types.values().any(|owner| owner.pools.iter().any(|named| named == name))
+        world.workload_types.values().any(|owner| owner.names(name))
     };
     let wanted = world.node_pools.iter();
     let wanted = wanted.filter(|pool| pool.spec.template.spec.node_class_ref.is_ec2() || is_named(pool));
@@ -34,8 +33,8 @@ pub(super) fn pools(world: &World) -> Vec<Pool> {
 pub fn barren(pools: &[Pool]) -> Vec<&str> {
     let is_barren = |pool: &&Pool| {
         let wanted = &pool.node_pool.requirements;
-        let mut types = pool.catalog.types_meeting(wanted).peekable();
-        types.peek().is_some() && !types.any(|candidate| candidate.offerings_for(wanted).next().is_some())
+        let can_be_bought = |candidate: &InstanceType| candidate.offerings_for(wanted).next().is_some();
+        pool.catalog.has_type(wanted, |_| true) && !pool.catalog.has_type(wanted, can_be_bought)
     };
     let ready = pools.iter().filter(|pool| pool.obstacle().is_none());
     ready.filter(is_barren).map(|pool| pool.node_pool.name.as_str()).collect()
@@ -85,7 +84,7 @@ fn obstacle(
     if !readiness.is_true() {
         return Some(readiness.message().to_owned());
     }
-    if class.is_some_and(|class| !is_looked_at(class)) {
+    if class.is_some_and(|class| class.current_readiness().is_none()) {
         let name = &object.spec.template.spec.node_class_ref.name;
         return Some(format!("EC2NodeClass {name} was changed and is not resolved yet"));
     }
@@ -113,13 +112,6 @@ fn foreign_class(object: &nodepool::NodePool) -> Option<String> {
             labels::KARPENTER_AWS_GROUP
         )
     })
-}
-
-/// Whether the class's readiness is about what the class is now.
-fn is_looked_at(class: &Ec2NodeClass) -> bool {
-    let conditions = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions::find(conditions, conditions::READY);
-    ready.is_some_and(|ready| ready.observed_generation == class.metadata.generation)
 }
 
 /// What a pool's limits count. A claim that is being removed does not count, as in Karpenter: a drain may have to wait until the pods run

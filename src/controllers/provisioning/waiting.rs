@@ -11,7 +11,7 @@ use super::nominations::{Breach, Pause};
 use super::world::World;
 use crate::api::labels;
 use crate::model::pod::PodKey;
-use crate::model::{Pod, Reason};
+use crate::model::{Pod, Reason, Requirement};
 use crate::scheduling::{PendingPod, PoolReason, Unschedulable};
 
 /// A pod that nothing may be launched for.
@@ -108,10 +108,12 @@ fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Obstacle> {
 
 /// A workload type without which none of the pod's alternatives can be met: only nodes of its pools have its label.
 fn selected_type<'w>(pod: &Pod, world: &'w World) -> Option<&'w str> {
-    let is_selected = |name: &&String| {
-        let label = labels::node_type_label(name);
-        let mut all = pod.alternatives.iter().map(|alternative| alternative.requirements.get(&label));
-        !pod.alternatives.is_empty() && all.all(|asked| asked.is_some_and(|asked| !asked.allows_absence()))
+    let is_asked_for = |label: &str| {
+        let mut all = pod.alternatives.iter().map(|alternative| alternative.requirements.get(label));
+        all.all(|asked| asked.is_some_and(|asked| !asked.allows_absence()))
     };
-    world.workload_types.keys().find(is_selected).map(String::as_str)
+    let labels = pod.alternatives.first()?.requirements.iter().map(Requirement::key);
+    let named = labels.filter(|label| is_asked_for(label)).filter_map(labels::type_of_node_label);
+    let known = named.filter_map(|name| world.workload_types.get_key_value(name));
+    known.map(|(name, _)| name.as_str()).next()
 }

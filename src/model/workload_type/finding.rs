@@ -180,7 +180,7 @@ fn nodes_open(pool: &str, nodes: &[&str]) -> Finding {
 #[must_use]
 pub fn shared_taints(name: &str, fleet: &Fleet<'_>) -> Vec<Finding> {
     let Some(pool) = fleet.pools.get(name) else { return Vec::new() };
-    let names = |workload_type: &&WorkloadType| workload_type.pools.iter().any(|named| named == name);
+    let names = |workload_type: &&WorkloadType| workload_type.names(name);
     let pools_of = |workload_type: &'_ WorkloadType| workload_type.pools.clone();
     let companions: BTreeSet<String> = fleet.types.values().filter(names).flat_map(pools_of).collect();
     let used: BTreeSet<String> = fleet.types.values().flat_map(pools_of).collect();
