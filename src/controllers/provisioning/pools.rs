@@ -34,7 +34,8 @@ pub fn barren(pools: &[Pool]) -> Vec<&str> {
     let is_barren = |pool: &&Pool| {
         let wanted = &pool.node_pool.requirements;
         let can_be_bought = |candidate: &InstanceType| candidate.offerings_for(wanted).next().is_some();
-        pool.catalog.has_type(wanted, |_| true) && !pool.catalog.has_type(wanted, can_be_bought)
+        // Nearly always there is one that can be bought, and nothing else has to be asked.
+        !pool.catalog.has_type(wanted, can_be_bought) && pool.catalog.has_type(wanted, |_| true)
     };
     let ready = pools.iter().filter(|pool| pool.obstacle().is_none());
     ready.filter(is_barren).map(|pool| pool.node_pool.name.as_str()).collect()
