@@ -51,11 +51,11 @@ pub fn left_out(pod: &PodKey, uid: &str, reasons: &[PoolReason]) -> Event {
     failed_scheduling(pod, uid, message.join("\n"), same_if.collect::<Vec<_>>().join(","))
 }
 
-/// The plan for the pod was wrong and was not carried out.
+/// The plan for the pod was wrong, or the scheduler panicked over it.
 #[must_use]
 pub fn refused(pod: &PodKey, uid: &str) -> Event {
-    let message = "no node is launched for this pod: the plan for it did not pass its own check, which is a defect of Treenail; please \
-                   report it with the controller's log";
+    let message = "no node is launched for this pod: there is no plan for it that passes its own check, which is a defect of Treenail; \
+                   please report it with the controller's log";
     failed_scheduling(pod, uid, message.to_owned(), "refused".to_owned())
 }
 

@@ -26,8 +26,9 @@ const SLACK: SignedDuration = SignedDuration::from_secs(3);
 /// When a pod was told to go, and the grace that it got, in seconds.
 type Told = (Timestamp, i64);
 
+/// Nobody but the kubelet gives a grace of zero: that a pod has stopped. The API server may show it so for a moment before it is gone.
 fn told(pod: &Pod) -> Option<Told> {
-    let grace = pod.metadata.deletion_grace_period_seconds?;
+    let grace = pod.metadata.deletion_grace_period_seconds.filter(|seconds| *seconds > 0)?;
     let gone_by = pod.metadata.deletion_timestamp.as_ref()?.0;
     Some((gone_by - SignedDuration::from_secs(grace), grace))
 }

@@ -110,7 +110,7 @@ fn people_are_told_in_karpenters_words() {
         Warning FailedScheduling: pool application: spec.containers[*].resources.requests: 64 cpu requested, and c7i.xlarge, which comes closest, leaves 4 cpu; request less, or let the NodePool use larger instance types [application=ResourcesDoNotFit]
         Normal Nominated: Pod should schedule on: nodeclaim/application-1 [application-1]
         Normal Nominated: Pod should schedule on: nodeclaim/application-1, node/ip-10-0-0-1 [application-1]
-        Warning FailedScheduling: no node is launched for this pod: the plan for it did not pass its own check, which is a defect of Treenail; please report it with the controller's log [refused]
+        Warning FailedScheduling: no node is launched for this pod: there is no plan for it that passes its own check, which is a defect of Treenail; please report it with the controller's log [refused]
         Warning NodeClaimNotCreated: a NodeClaim could not be created, and is tried again: forbidden [forbidden]
         Warning NoCompatibleInstanceTypes: no instance type that meets spec.template.spec.requirements is on offer; correct them, or allow more instance types, zones or capacity types []"#]].assert_eq(&told.join("\n"));
 }
