@@ -224,21 +224,7 @@ impl<K> Cache<K> {
         let mut events = watcher(api, scope).default_backoff().boxed();
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    // A list that has only begun says nothing yet.
-                    if !matches!(event, watcher::Event::Init) {
-                        self.outage.send_replace(None);
-                    }
-                    self.apply(event, &mut listed, &keep);
-                }
-                Err(error) => {
-                    let outage = Outage::after(*self.outage.borrow(), Instant::now());
-                    self.outage.send_replace(Some(outage));
-                    let seconds = outage.lasts(Instant::now()).as_secs();
-                    tracing::warn!(kind = %self.kind, %error, seconds, "the watch is broken; it is tried again");
-                }
-            }
+            self.hear(event, &mut listed, &keep);
         }
     }
 
@@ -265,6 +251,31 @@ impl<K> Cache<K> {
     #[cfg(test)]
     pub(crate) fn break_off(&self) {
         self.outage.send_replace(Some(Outage::after(None, Instant::now())));
+    }
+
+    /// Takes over what the watch says, and notes whether it is broken.
+    fn hear<O: Resource, E: Display>(
+        &self,
+        event: Result<watcher::Event<O>, impl Display>,
+        listed: &mut BTreeMap<Key, Entry<K>>,
+        keep: &impl Fn(O) -> Result<K, E>,
+    ) {
+        match event {
+            Ok(event) => {
+                // Of a list that is not complete nothing is known yet.
+                let is_known = !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
+                self.apply(event, listed, keep);
+                if is_known {
+                    self.outage.send_replace(None);
+                }
+            }
+            Err(error) => {
+                let outage = Outage::after(*self.outage.borrow(), Instant::now());
+                self.outage.send_replace(Some(outage));
+                let seconds = outage.lasts(Instant::now()).as_secs();
+                tracing::warn!(kind = %self.kind, %error, seconds, "the watch is broken; it is tried again");
+            }
+        }
     }
 
     fn apply<O: Resource, E: Display>(

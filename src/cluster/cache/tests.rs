@@ -106,6 +106,31 @@ fn an_outage_lasts_from_its_first_failure_until_no_other_follows() {
     assert_eq!(Outage::after(Some(second), at(1000)).lasts(at(1001)), Duration::from_secs(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_broken_from_its_first_failure_until_all_is_known_anew() {
+    use watcher::Event::{Apply, Init, InitApply, InitDone};
+    let cache: Cache<ConfigMap> = Cache::new("ConfigMap");
+    let (mut listed, mut broken) = (BTreeMap::new(), Vec::new());
+    let told = [
+        ("the first list", vec![Ok(Init), Ok(InitApply(object("a", "1"))), Ok(InitDone)], 0),
+        ("a failure", vec![Err("refused")], 1),
+        ("another", vec![Err("refused")], 2),
+        ("a list has begun", vec![Ok(Init), Ok(InitApply(object("a", "2")))], 3),
+        ("and breaks off", vec![Err("no second page"), Ok(Init)], 4),
+        ("it is complete", vec![Ok(InitApply(object("a", "2"))), Ok(InitDone)], 0),
+        ("a failure of the watch", vec![Err("gone")], 1),
+        ("which goes on", vec![Ok(Apply(object("a", "3")))], 0),
+    ];
+    for (name, events, seconds) in told {
+        for event in events {
+            cache.hear(event, &mut listed, &part(|object: ConfigMap| object));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        broken.push((name, cache.broken_for().as_secs(), seconds));
+    }
+    assert!(broken.iter().all(|(_, found, expected)| found == expected), "{broken:?}");
+}
+
 #[test]
 fn a_list_is_taken_over_when_it_is_complete_and_replaces_what_was_known() {
     use watcher::Event::{Apply, Init, InitApply, InitDone};
