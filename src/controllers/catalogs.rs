@@ -183,7 +183,7 @@ fn no_type(pool: &model::NodePool, class: &str, catalog: &Catalog) -> Option<Str
     let unmet = catalog.unmet(&pool.requirements)?;
     Some(match catalog.without_subnet(&pool.requirements) {
         Some(zones) => format!(
-            "{zones} is required, and EC2NodeClass {class} has no subnet there; require a zone in which it has one, or let \
+            "the instance types that will do are offered with {zones}, where EC2NodeClass {class} has no subnet; allow others, or let \
              spec.subnetSelectorTerms of the class select one there"
         ),
         None => format!("{unmet}; correct the requirements, or allow more"),
@@ -281,15 +281,33 @@ mod tests {
 
     #[test]
     fn a_pool_of_zones_without_a_subnet_is_told_so() {
-        let catalog = Catalog::new(vec![instance_type("c7i.large", None)]);
+        let mut elsewhere = instance_type("p5.48xlarge", Some("8"));
+        elsewhere.offerings.retain(|offering| offering.zone == "us-east-1d");
+        let catalog = Catalog::new(vec![instance_type("c7i.large", None), elsewhere]);
         let told = |wanted: &str| no_type(&pool_of(wanted), "default", &catalog);
         assert_eq!(told("topology.kubernetes.io/zone In us-east-1a us-east-1d"), None);
-        let expected = "topology.kubernetes.io/zone In [us-east-1d] is required, and EC2NodeClass default has no subnet there; require a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there";
-        assert_eq!(told("topology.kubernetes.io/zone In us-east-1d").as_deref(), Some(expected));
-        let expected = "no instance type has topology.kubernetes.io/zone In [us-east-1x]";
-        assert!(
-            told("topology.kubernetes.io/zone In us-east-1x").is_some_and(|told| told.starts_with(expected))
-        );
+        let expected = "the instance types that will do are offered with topology.kubernetes.io/zone In [us-east-1d], where EC2NodeClass default has no subnet; allow others, or let spec.subnetSelectorTerms of the class select one there";
+        for lacking in [
+            "topology.kubernetes.io/zone In us-east-1d",
+            "node.kubernetes.io/instance-type In p5.48xlarge",
+            "node.kubernetes.io/instance-type In p5.48xlarge, topology.kubernetes.io/zone In us-east-1a us-east-1d",
+            "node.kubernetes.io/instance-type In p5.48xlarge, topology.kubernetes.io/zone NotIn us-east-1b",
+        ] {
+            assert_eq!(told(lacking).as_deref(), Some(expected), "{lacking}");
+        }
+        for (absent, expected) in [
+            (
+                "topology.kubernetes.io/zone In us-east-1x",
+                "no instance type has topology.kubernetes.io/zone In [us-east-1x]",
+            ),
+            (
+                "node.kubernetes.io/instance-type In p5.48xlarge, topology.kubernetes.io/zone In us-east-1a",
+                "no instance type has node.kubernetes.io/instance-type In [p5.48xlarge] and topology.kubernetes.io/zone In [us-east-1a]",
+            ),
+        ] {
+            let told = told(absent).unwrap();
+            assert!(told.starts_with(expected), "{told}");
+        }
     }
 
     /// A class whose images have these requirements.

@@ -92,7 +92,7 @@ pub enum Reason {
     NoSubnet {
         /// The class.
         node_class: String,
-        /// The zones that the pool and the pod ask for together.
+        /// Those zones.
         zones: Requirement,
     },
     /// The pool may not hold one more node.
@@ -310,7 +310,7 @@ impl Reason {
             Self::NoSubnet { node_class, zones } => {
                 write!(
                     f,
-                    "{zones} is asked for, and EC2NodeClass {} has no subnet there",
+                    "the instance types that will do are offered with {zones}, where EC2NodeClass {} has no subnet",
                     Excerpt(node_class)
                 )
             }
@@ -382,7 +382,7 @@ impl Reason {
                 "allow more instance types, zones or capacity types, or wait until there is capacity",
             ),
             Self::NoSubnet { .. } => f.write_str(
-                "ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there",
+                "ask for others, or let spec.subnetSelectorTerms of the class select one there",
             ),
             Self::NoInstanceType { .. } => {
                 f.write_str("ask for a combination that exists, or let the NodePool allow more")

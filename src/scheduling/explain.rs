@@ -96,7 +96,7 @@ impl Obstacles<'_> {
         let of_pool = &self.table.pool.node_pool.requirements;
         if let Some(zones) = catalog.without_subnet(&of_pool.and(wanted)) {
             let node_class = self.table.pool.node_class.clone();
-            return Reason::NoSubnet { node_class, zones: zones.clone() };
+            return Reason::NoSubnet { node_class, zones };
         }
         match conflict {
             _ if self.table.rows.is_empty() => self.no_type(of_pool),

@@ -143,7 +143,7 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         NoOffering
           no instance type that would do can be bought now; allow more instance types, zones or capacity types, or wait until there is capacity
         NoSubnet
-          topology.kubernetes.io/zone In [us-east-1d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
+          the instance types that will do are offered with topology.kubernetes.io/zone In [us-east-1d], where EC2NodeClass default has no subnet; ask for others, or let spec.subnetSelectorTerms of the class select one there
         LimitReached
           spec.limits: limit of 100 cpu: 96 held, 8 would be added; raise the limit, or wait until nodes are gone
         PoolNotReady

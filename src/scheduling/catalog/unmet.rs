@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Catalog;
 use crate::model::{Requirement, Requirements, label, requirements::nearest_key};
+use crate::scheduling::table::RowSet;
 
 /// Requirements that no way to buy an instance meets together, as few as say so: without any of them, some way does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +17,23 @@ pub struct Unmet {
 
 impl Catalog {
     /// What of `wanted` is in the way of every instance type that can hold pods; nothing, if one of them will do.
+    ///
+    /// A requirement that only a subnet is missing for is named where no other is in the way.
     #[must_use]
     pub fn unmet(&self, wanted: &Requirements) -> Option<Unmet> {
+        let mut offered = self.usable.clone();
+        offered.include(&self.without_subnet);
+        let wherever_offered = self.unmet_by(wanted, &offered);
+        wherever_offered.or_else(|| self.unmet_by(wanted, &self.usable))
+    }
+
+    /// What of `wanted` is in the way of each of these rows.
+    fn unmet_by(&self, wanted: &Requirements, of: &RowSet) -> Option<Unmet> {
         let mut rows: Vec<_> =
             wanted.iter().map(|requirement| (requirement, self.rows_meeting(requirement))).collect();
         let meets_none = |rows: &[(&Requirement, _)], without: Option<usize>| {
             let others = rows.iter().enumerate().filter(|(index, _)| Some(*index) != without);
-            let left = others.fold(self.usable.clone(), |left, (_, (_, rows))| left.and(rows));
+            let left = others.fold(of.clone(), |left, (_, (_, rows))| left.and(rows));
             left.is_empty()
         };
         if !meets_none(&rows, None) {
@@ -37,7 +48,7 @@ impl Catalog {
             }
         }
         let nearest = match rows.as_slice() {
-            [(only, _)] => self.nearest(only),
+            [(only, _)] => self.nearest(only, of),
             _ => None,
         };
         Some(Unmet {
@@ -46,16 +57,16 @@ impl Catalog {
         })
     }
 
-    /// The zones that are asked for, if nothing but a subnet of the node class is missing there.
+    /// The zones in which instance types that will do are offered, if nothing but a subnet of the node class is missing there.
     #[must_use]
-    pub fn without_subnet<'r>(&self, wanted: &'r Requirements) -> Option<&'r Requirement> {
-        let zones = wanted.get(label::ZONE)?;
+    pub fn without_subnet(&self, wanted: &Requirements) -> Option<Requirement> {
         let rows = self.rows_meeting_all(wanted);
-        (rows.and(&self.usable).is_empty() && !rows.and(&self.without_subnet).is_empty()).then_some(zones)
+        let lacking = rows.and(&self.without_subnet);
+        (rows.and(&self.usable).is_empty() && !lacking.is_empty()).then(|| self.values(label::ZONE, &lacking))
     }
 
-    fn nearest(&self, requirement: &Requirement) -> Option<String> {
-        let known = self.values(requirement.key(), &self.usable);
+    fn nearest(&self, requirement: &Requirement, of: &RowSet) -> Option<String> {
+        let known = self.values(requirement.key(), of);
         let known = || known.values().into_iter().flatten().map(|value| &**value);
         requirement.values()?.iter().find_map(|value| nearest_key(value, known())).map(str::to_owned)
     }

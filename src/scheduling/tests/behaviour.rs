@@ -750,11 +750,11 @@ fn a_zone_without_a_subnet_is_not_waited_for() {
     check(
         &text,
         &expect![[r#"
-        claim of pool open: s at $0.10/h, 1 pod, requests 1 cpu, 1 pods
-        no node for pod default/there
-          pool open: topology.kubernetes.io/zone In [d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
-          pool of-zone: topology.kubernetes.io/zone In [d] is asked for, and EC2NodeClass default has no subnet there; ask for a zone in which it has one, or let spec.subnetSelectorTerms of the class select one there
-        price $0.10/h
-    "#]],
+            claim of pool open: s at $0.10/h, 1 pod, requests 1 cpu, 1 pods
+            no node for pod default/there
+              pool open: the instance types that will do are offered with topology.kubernetes.io/zone In [d], where EC2NodeClass default has no subnet; ask for others, or let spec.subnetSelectorTerms of the class select one there
+              pool of-zone: the instance types that will do are offered with topology.kubernetes.io/zone In [d], where EC2NodeClass default has no subnet; ask for others, or let spec.subnetSelectorTerms of the class select one there
+            price $0.10/h
+        "#]],
     );
 }
