@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use self::index::Index;
 use crate::cluster::caches::Caches;
 use crate::cluster::events::Events;
+use crate::model::Namespace;
 use crate::ports::clock::Clock;
 
 pub mod catalogs;
@@ -50,6 +51,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a namespace is, as far as is known.
+    fn namespace(&self, name: &str) -> Namespace {
+        Namespace::of(name, &self.exempt_namespaces, self.caches.namespaces.get("", name).as_deref())
+    }
+
     /// How long it is until then; nothing if that has passed.
     fn until(&self, then: Timestamp) -> Duration {
         Duration::try_from(then.duration_since(self.clock.now())).unwrap_or_default()

@@ -238,14 +238,10 @@ impl WorkloadTypeController {
     }
 
     fn daemons(&self, types: &BTreeMap<String, WorkloadType>) -> Vec<Daemon> {
-        let caches = &self.context.caches;
-        let daemons = caches.daemons.all();
-        super::daemons::daemons(
-            daemons.iter().map(|daemon| &**daemon),
-            types.values(),
-            |namespace| caches.namespaces.get("", namespace)?.get(labels::WORKLOAD_TYPE).cloned(),
-            &self.context.exempt_namespaces,
-        )
+        let daemons = self.context.caches.daemons.all();
+        super::daemons::daemons(daemons.iter().map(|daemon| &**daemon), types.values(), |namespace| {
+            self.context.namespace(namespace)
+        })
     }
 
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {

@@ -11,7 +11,7 @@ use super::nominations::{Breach, Pause};
 use super::world::World;
 use crate::api::labels;
 use crate::model::pod::PodKey;
-use crate::model::{Pod, Reason, Requirement};
+use crate::model::{Namespace, Pod, Reason, Requirement};
 use crate::scheduling::{PendingPod, PoolReason, Unschedulable};
 
 /// A pod that nothing may be launched for.
@@ -78,8 +78,13 @@ fn may_be_promised(pod: &Pod, world: &World, now: Timestamp) -> Result<(), Obsta
 
 /// The pod's workload type.
 fn workload_type(pod: &Pod, world: &World) -> Result<Option<String>, Obstacle> {
-    let namespace = world.namespaces.get(&pod.key.namespace).ok_or(Obstacle::NamespaceUnknown)?;
-    let granted = namespace.get(labels::WORKLOAD_TYPE);
+    let namespace = world.namespace(&pod.key.namespace);
+    let granted = match &namespace {
+        Namespace::Exempt => return Ok(None),
+        Namespace::Unknown => return Err(Obstacle::NamespaceUnknown),
+        Namespace::Typeless => None,
+        Namespace::Typed(name) => Some(name),
+    };
     if let Some(own) = pod.labels.get(labels::WORKLOAD_TYPE).filter(|own| granted != Some(own)) {
         // Admission refuses such a pod; the namespace's label may have been changed since.
         return Err(Obstacle::Told(Box::new(Reason::WorkloadTypeNotAllowed {

@@ -11,14 +11,14 @@ use super::nominations::Nominations;
 use super::pools::pools;
 use super::waiting::{LeftOut, Waiting, waiting};
 use crate::api::ec2nodeclass::Ec2NodeClass;
-use crate::api::{labels, nodepool};
+use crate::api::nodepool;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::controllers::catalogs::ClassTypes;
 use crate::controllers::daemons::daemons;
 use crate::model::label::LabelKeys;
 use crate::model::pod::PodKey;
 use crate::model::workload_type::WorkloadType;
-use crate::model::{KnownPod, Pod};
+use crate::model::{KnownPod, Namespace, Pod};
 use crate::scheduling::{self, PoolPreference, Problem};
 
 /// What is known of the cluster.
@@ -66,6 +66,12 @@ pub struct Snapshot {
 }
 
 impl World {
+    /// What a namespace is, as far as is known.
+    pub(super) fn namespace(&self, name: &str) -> Namespace {
+        let labels = self.namespaces.get(name).map(|labels| &**labels);
+        Namespace::of(name, &self.exempt_namespaces, labels)
+    }
+
     /// The problem that a plan is made for.
     ///
     /// Unlike Karpenter's, it has only pods that no earlier plan has found a place for: those are counted on the nodes that they were
@@ -90,8 +96,7 @@ impl World {
             daemons: daemons(
                 self.daemons.iter().map(|daemon| &**daemon),
                 self.workload_types.values(),
-                |namespace| self.namespaces.get(namespace)?.get(labels::WORKLOAD_TYPE).cloned(),
-                &self.exempt_namespaces,
+                |namespace| self.namespace(namespace),
             ),
             well_known: well_known(),
         };
@@ -103,5 +108,5 @@ impl World {
 /// The labels whose values come with the instance, its class or its pool.
 #[must_use]
 pub fn well_known() -> LabelKeys {
-    labels::well_known().collect()
+    crate::api::labels::well_known().collect()
 }

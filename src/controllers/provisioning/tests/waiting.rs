@@ -20,12 +20,25 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
         let term = json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } } } } })
     };
+    let selects_or_not = json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+        { "matchExpressions": [{ "key": "workload-type.node-restriction.kubernetes.io/application", "operator": "Exists" }] },
+        { "matchExpressions": [{ "key": "kubernetes.io/arch", "operator": "Exists" }] },
+    ] } } } } });
     let cases = [
         ("by its namespace", json!({})),
         ("by its own label", labelled("application")),
         ("without a type", in_namespace("free")),
         ("that selects a type without having one", merged(in_namespace("free"), &selects("In"))),
         ("that avoids a type without having one", merged(in_namespace("free"), &selects("DoesNotExist"))),
+        ("that would do without a type, too", merged(in_namespace("free"), &selects_or_not)),
+        (
+            "that selects a type in a namespace that is not judged",
+            merged(in_namespace("exempt"), &selects("In")),
+        ),
+        (
+            "labelled in a namespace that is not judged",
+            merged(in_namespace("exempt"), &labelled("application")),
+        ),
         ("of a type that does not exist", in_namespace("lost")),
         ("of a closed type", in_namespace("closed")),
         ("of a type that its namespace may not use", labelled("monitoring")),
@@ -55,6 +68,7 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
             world.namespaces.insert(name.to_owned(), typed_as(name));
         }
         world.namespaces.insert("free".to_owned(), Arc::default());
+        world.exempt_namespaces = Arc::new(["exempt".to_owned()].into());
         let key = PodKey { namespace: "shop".to_owned(), name: "web".to_owned() };
         world.nominations.nominate(key, "promised", "c1");
         let found = waiting(&world, at(0));
@@ -73,6 +87,9 @@ fn pods_are_planned_for_by_type_and_left_out_with_a_reason() {
         without a type: planned for
         that selects a type without having one: spec.nodeSelector or spec.affinity.nodeAffinity: nodes of the workload type application are asked for, and the namespace free has no workload type; label the namespace free treenail.dev/workload-type=application and create the pod anew, or do not ask for these nodes
         that avoids a type without having one: planned for
+        that would do without a type, too: planned for
+        that selects a type in a namespace that is not judged: planned for
+        labelled in a namespace that is not judged: planned for
         of a type that does not exist: planned for as lost
         of a closed type: the workload type closed is closed: spec.pools: names no pool; name at least one NodePool; correct the WorkloadType
         of a type that its namespace may not use: metadata.labels[treenail.dev/workload-type]: the namespace shop may not use the workload type monitoring; label the namespace with the type, or create the pod without the label

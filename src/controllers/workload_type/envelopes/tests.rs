@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::controllers::catalogs::KnownTypes;
-use crate::model::InstanceType;
 use crate::model::instance_type::{CapacityType, MachineResources, Offering, Overhead};
 use crate::model::testing::{requirements, resource_list};
+use crate::model::{InstanceType, Namespace};
 
 fn instance_type(name: &str, amounts: &str, price: &str) -> InstanceType {
     let offering = |zone: &str| Offering {
@@ -188,9 +188,12 @@ fn a_daemon_without_a_right_to_the_nodes_makes_no_envelope_smaller() {
         let mut types = types();
         let owned = crate::model::testing::nodes::taint("node-type=t:NoSchedule");
         types.get_mut("t").unwrap().recorded = [(owned, ["p".to_owned()].into())].into();
-        let type_of = |namespace: &str| (namespace == "shop").then(|| "t".to_owned());
-        let exempt = ["kube-system".to_owned()].into();
-        let daemons = crate::controllers::daemons::daemons([&pod], types.values(), type_of, &exempt);
+        let namespace = |name: &str| match name {
+            "shop" => Namespace::Typed("t".to_owned()),
+            "kube-system" => Namespace::Exempt,
+            _ => Namespace::Typeless,
+        };
+        let daemons = crate::controllers::daemons::daemons([&pod], types.values(), namespace);
         let pools = [Arc::new(fenced.clone())];
         let ingredients = Ingredients {
             types: &types,
