@@ -110,12 +110,13 @@ fn live(draft: &mut Draft<'_>) {
     if !launch::launch(draft) {
         return;
     }
-    let Some(node) = registration::register(draft) else {
-        liveness::register_in_time(draft);
-        return;
-    };
-    initialization::initialize(draft, node);
-    note_pod_events(draft);
+    match registration::register(draft) {
+        Ok(node) => {
+            initialization::initialize(draft, node);
+            note_pod_events(draft);
+        }
+        Err(in_the_way) => liveness::register_in_time(draft, in_the_way.as_deref()),
+    }
 }
 
 /// When pods last came and went is told by the pods. It is written with a delay, never lost while this process lives.

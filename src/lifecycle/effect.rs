@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::planted::PlantedPod;
 use crate::api::conditions::Condition;
 use crate::model::pod::PodKey;
 use crate::model::{Event, ObjectRef, ProviderId, ResourceList, Taint};
@@ -82,6 +83,12 @@ pub enum Effect {
         /// The grace that it still gets. At least a second: with none at all, a pod could run twice.
         grace: SignedDuration,
     },
+    /// Deletes a pod that waits without a right to the claim's Node, unless the API server itself says that its namespace gives it one: what is
+    /// known of that may be old. Answered by [`Answer::Eviction`] or [`Answer::Rightful`].
+    ///
+    /// [`Answer::Eviction`]: super::memory::Answer::Eviction
+    /// [`Answer::Rightful`]: super::memory::Answer::Rightful
+    DeletePlanted(PlantedPod),
     /// Tells people.
     Report(Event),
 }
@@ -116,6 +123,7 @@ impl Effect {
             Self::RemoveNodeFinalizer(_) => "remove node finalizer",
             Self::Evict(_) => "evict",
             Self::DeletePod { .. } => "delete pod",
+            Self::DeletePlanted(_) => "delete planted pod",
             Self::Report(_) => "report",
         }
     }
@@ -162,7 +170,7 @@ impl Effect {
             | Self::PatchNode(_)
             | Self::DeleteNode(_)
             | Self::RemoveNodeFinalizer(_) => Recipient::Cluster,
-            Self::Evict(_) | Self::DeletePod { .. } => Recipient::Pod,
+            Self::Evict(_) | Self::DeletePod { .. } | Self::DeletePlanted(_) => Recipient::Pod,
             Self::Report(_) => Recipient::People,
         }
     }

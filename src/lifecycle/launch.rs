@@ -8,18 +8,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::backoff::later;
 use super::claim::{Draft, missing};
 use super::effect::{ClaimPatch, DeletionReason, Effect};
 use super::fence::Gate;
 use super::liveness;
-use super::memory::{
-    ClaimMemory, EvictionAnswer, Known, LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance,
-};
-use super::notice::{InTheWay, Notice};
-use super::planted::PlantedPod;
+use super::memory::{ClaimMemory, LaunchFailure, LaunchProblem, LaunchResult, LaunchedInstance};
+use super::notice::Notice;
+use super::planted::removal::{Held, Way, remove_planted};
 use super::terminate::LAUNCH_SHOWS_WITHIN;
 use crate::api::conditions::Change;
 use crate::api::nodeclaim::LAUNCHED;
@@ -27,14 +24,6 @@ use crate::model::NodeClaim;
 
 /// Annotation on a NodeClaim: the number of the launch that is being attempted. Absent for the first one, 0.
 pub const LAUNCH_ATTEMPT: &str = "treenail.dev/launch-attempt";
-
-/// Pods that have no node go at once, whatever grace they are given.
-const PLANTED_GRACE: SignedDuration = SignedDuration::from_secs(1);
-/// Pods that are in the way are looked for so often: each change of a pod would be too much.
-pub(super) const LOOK_FOR_PLANTED: SignedDuration = SignedDuration::from_secs(5);
-
-/// How soon to look whether a pod that was deleted is gone.
-const SEE_PLANTED_GO: SignedDuration = SignedDuration::from_millis(250);
 
 /// The longest message of a failed launch in a condition, in characters, as in Karpenter.
 const LONGEST_MESSAGE: usize = 300;
@@ -122,13 +111,10 @@ pub fn attempt(claim: &NodeClaim) -> u32 {
 
 fn start(draft: &mut Draft<'_>) {
     let claim = draft.view.claim;
-    let Some(planted) = draft.view.planted else {
-        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
-        return;
-    };
-    if let Way::Blocked { last } = remove_planted(draft, planted, LAUNCHED) {
-        liveness::launch_in_time(draft, last.as_deref());
-        return;
+    match remove_planted(draft, Held::Launch) {
+        Way::Free => {}
+        Way::Unknown => return,
+        Way::Blocked { why } => return liveness::launch_in_time(draft, Some(&why)),
     }
     if let Gate::Closed { reason, message } = draft.view.gate {
         draft.set(Change::unknown(LAUNCHED, *reason, message.as_str()));
@@ -141,70 +127,6 @@ fn start(draft: &mut Draft<'_>) {
         draft.set(Change::unknown(LAUNCHED, "InvalidNodeClaim", notice.to_string()));
         draft.report(&notice);
         liveness::launch_in_time(draft, None);
-    }
-}
-
-/// Whether the node may be used as it is.
-#[derive(Debug)]
-pub(super) enum Way {
-    Free,
-    /// Pods would get onto it without a right to.
-    Blocked {
-        /// What is told about those that do not go by themselves.
-        last: Option<String>,
-    },
-}
-
-/// Whether pods are in the way, which this condition tells then. Those that something made go; the others are left to people, since nobody would
-/// make them again.
-pub(super) fn remove_planted(draft: &mut Draft<'_>, planted: &[PlantedPod], condition: &'static str) -> Way {
-    let (claim, memory) = (draft.view.claim, draft.view.memory);
-    if planted.is_empty() {
-        return Way::Free;
-    }
-    let mut in_the_way = Vec::new();
-    for pod in planted {
-        if pod.has_controller {
-            let refusal = delete_planted(draft, pod, memory.evictions.get(&pod.pod.uid));
-            in_the_way.extend(refusal.map(|refusal| InTheWay { pod, refusal: Some(refusal) }));
-        } else {
-            in_the_way.push(InTheWay { pod, refusal: None });
-        }
-    }
-    let notice = Notice::PlantedPods { planted: &in_the_way, is_launched: claim.provider_id.is_some() };
-    let last = (!in_the_way.is_empty()).then(|| notice.to_string());
-    if let Some(message) = &last {
-        if !claim.is(condition) {
-            draft.set(Change::unknown(condition, "ForeignPodsWait", message.as_str()));
-        }
-        draft.report(&notice);
-    }
-    draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
-    Way::Blocked { last }
-}
-
-/// Has the pod deleted, if the API server has not been asked lately; what it said, if that was a refusal.
-fn delete_planted<'m>(
-    draft: &mut Draft<'_>,
-    pod: &PlantedPod,
-    last: Option<&'m Known<EvictionAnswer>>,
-) -> Option<&'m str> {
-    match last {
-        Some(last) if draft.now < last.ask_again => draft.look_again_at(last.ask_again),
-        _ => {
-            if last.is_none() {
-                draft.push(Effect::Report(pod.event()));
-            }
-            draft.push(Effect::DeletePod { pod: pod.pod.clone(), grace: PLANTED_GRACE });
-        }
-    }
-    match &last?.value {
-        EvictionAnswer::Blocked { message } | EvictionAnswer::Failed { message } => Some(message),
-        EvictionAnswer::Accepted | EvictionAnswer::Gone => {
-            // It goes at once, and no change of it wakes the claim.
-            draft.look_again_at(later(draft.now, SEE_PLANTED_GO));
-            None
-        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn launch_in_time(draft: &mut Draft<'_>, last: Option<&str>) {
 }
 
 /// Gives up a claim without a registered Node, when it is time and nothing is being done about it.
-pub(super) fn register_in_time(draft: &mut Draft<'_>) {
+pub(super) fn register_in_time(draft: &mut Draft<'_>, in_the_way: Option<&str>) {
     let claim = draft.view.claim;
     if draft.is_busy() || claim.is(REGISTERED) {
         return;
@@ -44,6 +44,6 @@ pub(super) fn register_in_time(draft: &mut Draft<'_>) {
         draft.look_again_at(deadline);
         return;
     }
-    let notice = Notice::RegistrationTimeout { timeout: REGISTRATION_TIMEOUT, provider_id };
+    let notice = Notice::RegistrationTimeout { timeout: REGISTRATION_TIMEOUT, provider_id, in_the_way };
     draft.give_up(DeletionReason::RegistrationTimeout, &notice);
 }

@@ -127,7 +127,12 @@ pub enum Answer {
     Termination(Result<Existence, String>),
     /// To [`Effect::ListPods`]: the pods, or why they are not known.
     Pods(Result<Vec<BoundPod>, String>),
-    /// To [`Effect::Evict`] and [`Effect::DeletePod`].
+    /// To [`Effect::DeletePlanted`]: the pod's namespace is of a type that owns the taint.
+    Rightful {
+        /// The UID of the pod.
+        uid: String,
+    },
+    /// To [`Effect::Evict`], [`Effect::DeletePod`] and [`Effect::DeletePlanted`].
     Eviction {
         /// The UID of the pod.
         uid: String,
@@ -171,8 +176,8 @@ pub struct ClaimMemory {
     pub(super) launch: Option<Known<LaunchResult>>,
     /// How often a launch failed in a row; kept while the next one is under way.
     launch_failures: u32,
-    /// Since when every answer was that the attempt is spent.
-    spent_since: Option<Timestamp>,
+    /// Since when every answer was that this attempt is spent.
+    spent: Option<(u32, Timestamp)>,
     /// Since when the cloud is asked for an instance of the claim, with no launch meanwhile.
     pub(super) looks_since: Option<Timestamp>,
     pub(super) found: Option<Known<Result<Option<ProviderId>, String>>>,
@@ -183,6 +188,8 @@ pub struct ClaimMemory {
     pub(super) pods: Option<Known<Result<Vec<BoundPod>, String>>>,
     /// By the UIDs of pods.
     pub(super) evictions: BTreeMap<String, Known<EvictionAnswer>>,
+    /// The pods that looked planted and are not, by their UIDs.
+    pub(super) rightful: BTreeMap<String, Known<()>>,
     pub(super) last_pod_event: Option<Timestamp>,
 }
 
@@ -192,7 +199,7 @@ impl ClaimMemory {
         if matches!(effect, Effect::Launch { .. }) {
             if self.launch.is_none() {
                 // What became of the last one is not known.
-                self.spent_since = None;
+                self.spent = None;
             }
             (self.launch, self.found, self.looks_since) = (None, None, None);
         }
@@ -208,7 +215,8 @@ impl ClaimMemory {
             Answer::Launch { attempt, result } => {
                 let is_failure = result.is_err();
                 let is_spent = result.as_ref().is_err_and(|failure| failure.is_spent);
-                self.spent_since = is_spent.then(|| self.spent_since.unwrap_or(now));
+                let before = self.spent.filter(|(of, _)| *of == attempt);
+                self.spent = is_spent.then(|| before.unwrap_or((attempt, now)));
                 let value = match result {
                     Ok(instance) => LaunchResult::Launched(instance),
                     Err(failure) => LaunchResult::Failed { attempt, failure },
@@ -239,6 +247,9 @@ impl ClaimMemory {
                 let is_failure = result.is_err();
                 self.pods = Some(Known::new(result, now, is_failure, before, POLL));
             }
+            Answer::Rightful { uid } => {
+                self.rightful.insert(uid, Known::new((), now, false, None, POLL));
+            }
             Answer::Eviction { uid, answer } => {
                 let before = self.evictions.get(&uid).map(|known| known.failures);
                 let is_failure =
@@ -262,12 +273,13 @@ impl ClaimMemory {
             .chain(planted.iter().map(|planted| planted.pod.uid.as_str()))
             .collect();
         self.evictions.retain(|uid, _| uids.contains(uid.as_str()));
+        self.rightful.retain(|uid, _| uids.contains(uid.as_str()));
     }
 
     /// Whether the attempt of the last launch is spent, and showed no instance so long after the first time that this was said.
     pub(super) fn is_spent_for(&self, long: SignedDuration) -> bool {
         let last = self.launch.as_ref().map(|known| known.at);
-        self.spent_since.is_some_and(|since| last >= Some(backoff::later(since, long)))
+        self.spent.is_some_and(|(_, since)| last >= Some(backoff::later(since, long)))
     }
 
     /// Whether the cloud has answered the last launch, and it was this attempt, with a refusal: no instance comes of it.

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::drain::{Hold, Waiting};
 use super::planted::PlantedPod;
+use super::planted::removal::Held;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
@@ -37,11 +38,11 @@ pub(super) enum Notice<'a> {
     /// The launch waits for a policy.
     LaunchHeld { message: &'a str },
     /// The launch, or the Node's opening, waits for pods to be removed that would get onto the node.
-    PlantedPods { planted: &'a [InTheWay<'a>], is_launched: bool },
+    PlantedPods { planted: &'a [InTheWay<'a>], held: Held },
     /// The claim is given up, since no instance was launched in time.
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },
     /// The claim is given up, since no Node was registered in time.
-    RegistrationTimeout { timeout: SignedDuration, provider_id: &'a ProviderId },
+    RegistrationTimeout { timeout: SignedDuration, provider_id: &'a ProviderId, in_the_way: Option<&'a str> },
     /// Another claim has the instance.
     InstanceOfAnotherClaim { provider_id: &'a ProviderId, owner: &'a NodeClaim },
     /// The Node was open.
@@ -126,7 +127,8 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::NodeClassNotReady { message } => write!(
                 f,
-                "the node class cannot be launched from, so the claim is deleted: {message}; see the EC2NodeClass's status"
+                "nothing can be launched as node class and pool are, so the claim is deleted: {message}; where that is about the class, the \
+                 EC2NodeClass's status says more"
             ),
             Self::LaunchFailed { message } => write!(f, "the launch failed and is tried again: {message}"),
             Self::InvalidNodeClaim { problems } => {
@@ -135,8 +137,12 @@ impl fmt::Display for Notice<'_> {
                 f.write_str("; delete it and create a correct one")
             }
             Self::LaunchHeld { message } => write!(f, "nothing is launched yet: {message}"),
-            Self::PlantedPods { planted, is_launched } => {
-                f.write_str(if *is_launched { "its Node is not opened" } else { "nothing is launched" })?;
+            Self::PlantedPods { planted, held } => {
+                f.write_str(match held {
+                    Held::Launch => "nothing is launched",
+                    Held::Opening => "its Node is not opened",
+                    Held::Joining => "its Node is not given to the workload types of its pool",
+                })?;
                 f.write_str(
                     " while pods wait that tolerate the node's taint and are not of the type that owns it: ",
                 )?;
@@ -152,10 +158,14 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "no instance was launched within {timeout:#}, so the claim is deleted")?;
                 last.map_or(Ok(()), |last| write!(f, "; last failure: {last}"))
             }
-            Self::RegistrationTimeout { timeout, provider_id } => write!(
+            Self::RegistrationTimeout { timeout, provider_id, in_the_way: None } => write!(
                 f,
                 "no Node of instance {provider_id} was registered within {timeout:#}, so the claim is deleted; look at the \
                  instance's console output, its user data, and whether its role may join the cluster"
+            ),
+            Self::RegistrationTimeout { timeout, provider_id, in_the_way: Some(why) } => write!(
+                f,
+                "the Node of instance {provider_id} was not opened within {timeout:#}, so the claim is deleted: {why}"
             ),
             Self::InstanceOfAnotherClaim { provider_id, owner } => write!(
                 f,

@@ -4,7 +4,9 @@
 //! node that carries the taint. So nothing is launched while there is any, and no node is opened: those that something made are deleted, since
 //! what is made in their place is judged; those that nobody would make again are left to people, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(super) mod removal;
+
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::effect::PodRef;
@@ -13,7 +15,7 @@ use crate::model::event::{Event, Regarding, Severity};
 use crate::model::pod::NodeAlternative;
 use crate::model::taints::first_untolerated;
 use crate::model::workload_type::{Ownership, WorkloadType};
-use crate::model::{NodeClaim, Pod, Requirement, Taint};
+use crate::model::{Namespace, NodeClaim, Pod, Requirement, Taint};
 
 /// A pod that would get onto a node that it has no right to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +26,20 @@ pub struct PlantedPod {
     pub has_controller: bool,
     /// The taint that it tolerates.
     pub taint: Taint,
-    /// The workload type that owns the taint.
-    pub owner: String,
+    /// The workload types that own the taint: pods of their namespaces have a right to it.
+    pub owners: BTreeSet<String>,
 }
 
 impl PlantedPod {
+    /// Whether a namespace of this workload type gives the pod a right to the node after all.
+    #[must_use]
+    pub fn is_rightful_in(&self, workload_type: Option<&str>) -> bool {
+        workload_type.is_some_and(|name| self.owners.contains(name))
+    }
+
     /// What is told about a pod that is deleted.
-    pub(super) fn event(&self) -> Event {
+    #[must_use]
+    pub fn event(&self) -> Event {
         Event {
             regarding: Regarding::Pod { key: self.pod.key.clone(), uid: self.pod.uid.clone() },
             severity: Severity::Warning,
@@ -38,17 +47,23 @@ impl PlantedPod {
             message: format!(
                 "it is deleted, since it tolerates the taint {} of workload type {} and is not of that type; what is created in its \
                  place is judged by admission",
-                self.taint, self.owner
+                self.taint,
+                self.owner()
             ),
             same_if: String::new(),
         }
+    }
+
+    /// The first of the owners, to name one.
+    fn owner(&self) -> &str {
+        self.owners.first().map(String::as_str).unwrap_or_default()
     }
 }
 
 /// `shop/a (tolerates node-type=b:NoSchedule of workload type b)`.
 impl fmt::Display for PlantedPod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (tolerates {} of workload type {})", self.pod.key, self.taint, self.owner)
+        write!(f, "{} (tolerates {} of workload type {})", self.pod.key, self.taint, self.owner())
     }
 }
 
@@ -61,16 +76,16 @@ pub fn is_fenced(claim: &NodeClaim, types: &[WorkloadType]) -> bool {
 
 /// The pods that wait for the node of this claim without a right to it.
 ///
-/// `types` are all of them, `pods` all that have no node, in namespaces that are judged; `namespaces` are the workload types of those that
-/// have one, by the namespace's name. A pod's own label counts for nothing: it may be as old as the pod. `is_node` says whether there is a
-/// Node of a name: a pod that asks for one by name gets onto no other.
+/// `types` are all of them, `pods` all that have no node, and `namespace` tells what a namespace is: pods of one that is not known yet are
+/// found, too. A pod's own label counts for nothing: it may be as old as the pod. `is_other` says whether there is a Node of a name that is not
+/// the claim's: a pod that asks for one by name gets onto no other.
 #[must_use]
 pub fn planted<'p>(
     claim: &NodeClaim,
     types: &[WorkloadType],
     pods: impl IntoIterator<Item = &'p Pod>,
-    namespaces: &BTreeMap<String, String>,
-    is_node: impl Fn(&str) -> bool,
+    namespace: impl Fn(&str) -> Namespace,
+    is_other: impl Fn(&str) -> bool,
 ) -> Vec<PlantedPod> {
     let ownership = Ownership::of(types);
     let owned: Vec<_> =
@@ -84,17 +99,21 @@ pub fn planted<'p>(
         if !is_still_scheduled(pod) || first_untolerated(hard, &pod.tolerations).is_some() {
             continue;
         }
-        let own = namespaces.get(&pod.key.namespace);
+        let namespace = namespace(&pod.key.namespace);
+        if namespace == Namespace::Exempt {
+            continue;
+        }
+        let own = namespace.workload_type();
         let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
         let foreign = foreign.filter(|(_, owners)| {
-            pod.alternatives.iter().any(|alternative| could_be_new(alternative, owners, &is_node))
+            pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
         });
         if let Some((taint, owners)) = foreign {
             planted.push(PlantedPod {
                 pod: PodRef { key: pod.key.clone(), uid: pod.uid.clone() },
                 has_controller: pod.controller().is_some(),
                 taint: (*taint).clone(),
-                owner: owners.first().cloned().unwrap_or_default(),
+                owners: (*owners).clone(),
             });
         }
     }
@@ -106,14 +125,14 @@ fn is_still_scheduled(pod: &Pod) -> bool {
     !pod.phase.is_terminal() && !pod.is_terminating && pod.scheduling_gates.is_empty()
 }
 
-/// Whether a node that does not exist yet, and that has the labels of these types and of no other, could meet what is asked.
-fn could_be_new(
+/// Whether the claim's node, that has the labels of these types and of no other, could meet what is asked.
+fn could_be_met(
     alternative: &NodeAlternative,
     owners: &BTreeSet<String>,
-    is_node: impl Fn(&str) -> bool,
+    is_other: impl Fn(&str) -> bool,
 ) -> bool {
     let names = alternative.node_name.as_ref().and_then(Requirement::values);
-    let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_node(name)));
+    let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_other(name)));
     let is_elsewhere = alternative.requirements.iter().any(|requirement| {
         let of_type = labels::type_of_node_label(requirement.key());
         of_type.is_some_and(|name| !owners.contains(name)) && !requirement.allows_absence()
@@ -178,6 +197,8 @@ mod tests {
             pod("shop", exact(), None),
             pod("metrics", exact(), None),
             pod("typeless", wildcard(), Some("ReplicaSet")),
+            pod("unknown", exact(), Some("ReplicaSet")),
+            pod("exempt", wildcard(), Some("DaemonSet")),
             pod("harmless", other(), None),
             pinned,
             ended,
@@ -187,16 +208,27 @@ mod tests {
             workload_type("application", &["application"], &["node-type=application:NoSchedule"]),
             workload_type("monitoring", &["monitoring"], &[]),
         ];
-        let namespaces = [("shop", "application"), ("metrics", "monitoring")];
-        let namespaces = namespaces.map(|(name, it)| (name.to_owned(), it.to_owned())).into();
-        let is_node = |name: &str| name == "n1";
-        let found = planted(&claim(), &types, &pods, &namespaces, is_node);
+        let namespace = |name: &str| match name {
+            "shop" => Namespace::Typed("application".to_owned()),
+            "metrics" => Namespace::Typed("monitoring".to_owned()),
+            "exempt" => Namespace::Exempt,
+            "unknown" => Namespace::Unknown,
+            _ => Namespace::Typeless,
+        };
+        let is_other = |name: &str| name == "n1";
+        let found = planted(&claim(), &types, &pods, namespace, is_other);
         let shown: Vec<_> =
-            found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner.as_str())).collect();
-        let expected = [("awaits", true), ("metrics", false), ("typeless", true), ("labelled", false)];
+            found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner())).collect();
+        let expected = [
+            ("awaits", true),
+            ("metrics", false),
+            ("typeless", true),
+            ("unknown", true),
+            ("labelled", false),
+        ];
         assert_eq!(shown, expected.map(|(name, has_controller)| (name, has_controller, "application")));
         assert!(
-            planted(&claim(), &types[1..], &pods, &namespaces, is_node).is_empty(),
+            planted(&claim(), &types[1..], &pods, namespace, is_other).is_empty(),
             "nobody owns the taint"
         );
         assert!(is_fenced(&claim(), &types) && !is_fenced(&claim(), &types[1..]));

@@ -11,7 +11,8 @@
 //!   label. Only startup taints are left alone there, since whatever removes those may have done so already;
 //! - type labels that the claim's pool does not give are taken off.
 //!
-//! Afterwards only type labels are kept up, and none is removed: pods of the type may run there.
+//! Afterwards only type labels are kept up, and none is removed: pods of the type may run there. Where a type has come to the pool since, its label waits
+//! for what a launch would wait for.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +22,12 @@ use crate::api::nodeclaim::REGISTERED;
 use crate::model::workload_type::unregistered_taint;
 use crate::model::{Node, NodeClaim};
 
-use super::backoff::later;
 use super::claim::{Draft, missing};
 use super::effect::{DeletionReason, NodePatch};
-use super::launch::{LAUNCH_ATTEMPT, LOOK_FOR_PLANTED, Way, remove_planted};
+use super::fence::Gate;
+use super::launch::LAUNCH_ATTEMPT;
 use super::notice::Notice;
+use super::planted::removal::{Held, Way, remove_planted};
 
 /// Annotations that are about the claim and not about its Node.
 const OF_THE_CLAIM: [&str; 3] =
@@ -42,15 +44,15 @@ enum Standing {
     Stranger,
 }
 
-/// Gets the claim's Node registered; the Node, once it is.
-pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
+/// Gets the claim's Node registered. The Node, once it is; until then what is in the way, where it is not the Node that is waited for.
+pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Result<&'a Node, Option<String>> {
     let view = draft.view;
     let is_registered = view.claim.is(REGISTERED);
     if is_registered {
         draft.set(Change::holds(REGISTERED));
         if let Some(node) = view.nodes.iter().find(|node| node.is_deleting && node.has_finalizer) {
             draft.give_up(DeletionReason::NodeDeleted, &Notice::NodeDeleted { node });
-            return None;
+            return Err(None);
         }
     }
     let mut nodes = view.nodes.iter().filter(|node| !node.is_deleting);
@@ -61,7 +63,7 @@ pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
                 let message = "no Node has the instance's provider ID yet";
                 draft.set(Change::unknown(REGISTERED, "NodeNotFound", message));
             }
-            return None;
+            return Err(None);
         }
         (Some(_), Some(_)) => {
             let notice = Notice::MultipleNodesFound { nodes: view.nodes };
@@ -69,7 +71,7 @@ pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
                 draft.set(Change::fails(REGISTERED, "MultipleNodesFound", notice.to_string()));
             }
             draft.report(&notice);
-            return None;
+            return Err(None);
         }
     };
     match standing(node, view.claim) {
@@ -79,24 +81,19 @@ pub(super) fn register<'a>(draft: &mut Draft<'a>) -> Option<&'a Node> {
                 draft.set(Change::fails(REGISTERED, "UnregisteredTaintMissing", notice.to_string()));
             }
             draft.give_up(DeletionReason::UnregisteredTaintMissing, &notice);
-            None
+            Err(None)
         }
         Standing::Fenced => {
             let sync = missing_on(node, view.claim, view.type_labels);
-            if !draft.patch_node(sync) {
-                open(draft, node);
-            }
-            None
+            if draft.patch_node(sync) { Err(None) } else { Err(open(draft, node)) }
         }
         Standing::Ours => {
             draft.set(Change::holds(REGISTERED));
             if view.claim.node_name.as_ref() != Some(&node.object.name) {
                 draft.status.node_name = Some(node.object.name.clone());
             }
-            let pairs = view.type_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let labels = missing(&node.labels, pairs);
-            draft.patch_node(NodePatch { labels, ..NodePatch::of(&node.object) });
-            Some(node)
+            join(draft, node);
+            Ok(node)
         }
     }
 }
@@ -122,14 +119,32 @@ fn standing(node: &Node, claim: &NodeClaim) -> Standing {
     }
 }
 
-/// Whether a step opens the claim's Node now if no pod is in the way: only then it must be known which are.
+/// Gives an open Node to the types that its pool has come to since, once these guard its taints and no pod waits that has no right to it.
+fn join(draft: &mut Draft<'_>, node: &Node) {
+    let labels = missing_type_labels(node, draft.view.type_labels);
+    if labels.is_empty() || *draft.view.gate != Gate::Open {
+        return;
+    }
+    if let Way::Free = remove_planted(draft, Held::Joining) {
+        draft.patch_node(NodePatch { labels, ..NodePatch::of(&node.object) });
+    }
+}
+
+fn missing_type_labels(node: &Node, type_labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    missing(&node.labels, type_labels.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+/// Whether a step opens the claim's Node now, or gives it to a type, if no pod is in the way: only then it must be known which are.
 #[must_use]
 pub fn is_next(claim: &NodeClaim, nodes: &[Node], type_labels: &BTreeMap<String, String>) -> bool {
     let mut nodes = nodes.iter().filter(|node| !node.is_deleting);
     let (Some(node), None) = (nodes.next(), nodes.next()) else { return false };
     claim.deleted.is_none()
-        && standing(node, claim) == Standing::Fenced
-        && missing_on(node, claim, type_labels).is_empty()
+        && match standing(node, claim) {
+            Standing::Fenced => missing_on(node, claim, type_labels).is_empty(),
+            Standing::Ours => !missing_type_labels(node, type_labels).is_empty(),
+            Standing::Stranger => false,
+        }
 }
 
 /// All that the Node lacks to be opened.
@@ -160,18 +175,19 @@ fn missing_on(node: &Node, claim: &NodeClaim, type_labels: &BTreeMap<String, Str
     }
 }
 
-/// Opens the Node, unless pods wait that would get onto it without a right to: since the launch, others may have come.
-fn open(draft: &mut Draft<'_>, node: &Node) {
-    let Some(planted) = draft.view.planted else {
-        draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
-        return;
-    };
-    if let Way::Free = remove_planted(draft, planted, REGISTERED) {
-        draft.patch_node(NodePatch {
-            labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
-            remove_taints: vec![unregistered_taint()],
-            ..NodePatch::of(&node.object)
-        });
+/// Opens the Node, unless pods wait that would get onto it without a right to: since the launch, others may have come. What is told about them.
+fn open(draft: &mut Draft<'_>, node: &Node) -> Option<String> {
+    match remove_planted(draft, Held::Opening) {
+        Way::Free => {
+            draft.patch_node(NodePatch {
+                labels: [(labels::REGISTERED.to_owned(), "true".to_owned())].into(),
+                remove_taints: vec![unregistered_taint()],
+                ..NodePatch::of(&node.object)
+            });
+            None
+        }
+        Way::Unknown => None,
+        Way::Blocked { why } => Some(why),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn planted_pod(name: &str, has_controller: bool) -> PlantedPod {
         pod: PodRef { key: pod.key, uid: pod.uid },
         has_controller,
         taint: nodes::taint("node-type=application:NoSchedule"),
-        owner: "application".to_owned(),
+        owners: ["application".to_owned()].into(),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod as ApiPod;
+use k8s_openapi::api::core::v1::{Namespace, Pod as ApiPod};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::instance;
 use super::round::Permits;
+use crate::api::labels;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
 use crate::controllers::writes::{Failure, Writes};
@@ -14,8 +16,12 @@ use crate::controllers::{Context, live};
 use crate::lifecycle::drain;
 use crate::lifecycle::effect::{Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
-use crate::model::{NodeClaim, ObjectRef};
+use crate::lifecycle::planted::PlantedPod;
+use crate::model::ObjectRef;
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
+
+/// The grace of planted pods, in seconds. Pods that have no node go at once, whatever grace they are given.
+const PLANTED_GRACE: u32 = 1;
 
 /// What effects are carried out with.
 #[derive(Clone, Copy)]
@@ -88,27 +94,53 @@ impl Hands<'_> {
             Effect::RemoveNodeFinalizer(node) => writes.let_node_go(&*self.current_node(node)?).await?,
             Effect::Evict(pod) => {
                 let evicted = answer(self.evict(pod).await);
-                return Ok(Some(self.told(model, effect, pod, evicted)));
+                return Ok(Some(self.told(effect, pod, evicted)));
             }
             Effect::DeletePod { pod, grace } => {
                 let grace = u32::try_from(grace.as_secs()).unwrap_or(0).max(1);
                 let parameters = DeleteParams::default().grace_period(grace).preconditions(uid_of(pod));
                 let deleted = within(self.pods(pod).delete(&pod.key.name, &parameters)).await.map(drop);
-                return Ok(Some(self.told(model, effect, pod, answer(deleted))));
+                return Ok(Some(self.told(effect, pod, answer(deleted))));
             }
+            Effect::DeletePlanted(planted) => return Ok(Some(self.delete_planted(planted).await)),
             Effect::Report(event) => self.context.events.send(event.clone()),
         }
         Ok(None)
     }
 
-    /// The answer about a pod, of which its people are told if it leaves a node that is being removed. A planted pod is told of by the step.
-    fn told(&self, claim: &NodeClaim, effect: &Effect, pod: &PodRef, answer: EvictionAnswer) -> Answer {
-        if claim.deleted.is_some()
-            && let Some(event) = drain::event(effect, &answer)
-        {
+    /// The answer about a pod that leaves a node, of which its people are told.
+    fn told(&self, effect: &Effect, pod: &PodRef, answer: EvictionAnswer) -> Answer {
+        if let Some(event) = drain::event(effect, &answer) {
             self.context.events.send(event);
         }
         Answer::Eviction { uid: pod.uid.clone(), answer }
+    }
+
+    async fn delete_planted(&self, planted: &PlantedPod) -> Answer {
+        let pod = &planted.pod;
+        let uid = pod.uid.clone();
+        let answer = match self.workload_type_of(&pod.key.namespace).await {
+            Ok(workload_type) if planted.is_rightful_in(workload_type.as_deref()) => {
+                return Answer::Rightful { uid };
+            }
+            Ok(_) => {
+                let parameters =
+                    DeleteParams::default().grace_period(PLANTED_GRACE).preconditions(uid_of(pod));
+                answer(within(self.pods(pod).delete(&pod.key.name, &parameters)).await.map(drop))
+            }
+            Err(error) => answer(Err(error)),
+        };
+        if answer == EvictionAnswer::Accepted {
+            self.context.events.send(planted.event());
+        }
+        Answer::Eviction { uid, answer }
+    }
+
+    /// The workload type of a namespace by the API server's own account.
+    async fn workload_type_of(&self, namespace: &str) -> Result<Option<String>, kube::Error> {
+        let namespaces: Api<Namespace> = Api::all(self.context.client.clone());
+        let found = within(namespaces.get_metadata_opt(namespace)).await?;
+        Ok(found.and_then(|found| found.labels().get(labels::WORKLOAD_TYPE).cloned()))
     }
 
     fn pods(&self, pod: &PodRef) -> Api<ApiPod> {
@@ -150,7 +182,7 @@ mod tests {
     use crate::cluster::testing::{api_server, refusal};
     use crate::controllers::testing::{FakeCloud, cluster, context, registered_claim};
     use crate::model::pod::PodKey;
-    use crate::model::testing::nodes::at;
+    use crate::model::testing::nodes::{at, taint};
 
     #[tokio::test]
     async fn people_of_a_pod_are_told_when_it_leaves_a_node_that_goes_and_not_when_it_may_not() {
@@ -171,18 +203,61 @@ mod tests {
         };
         let deleted = json!({ "metadata": { "deletionTimestamp": at(500).to_string() } });
         let (_, ending) = registered_claim("a", "aws:///a/i-1", deleted);
-        let (_, live) = registered_claim("b", "", json!({}));
         let delete = |name| Effect::DeletePod { pod: pod(name), grace: SignedDuration::from_secs(1) };
         let cases = [
             (&ending, Effect::Evict(pod("free")), Some("Evicted")),
             (&ending, Effect::Evict(pod("protected")), None),
             (&ending, delete("free"), Some("Disrupted")),
-            // Planted behind the fence of a node that is not there yet.
-            (&live, delete("free"), None),
         ];
         for (claim, effect, expected) in cases {
             hands.carry_out(claim, &effect).await.unwrap();
             assert_eq!(told.try_recv().ok().map(|event| event.reason), expected, "{effect:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_planted_pod_is_deleted_only_if_its_namespace_does_not_give_it_the_right_by_now() {
+        let (client, calls) = api_server(|call| match call.line.as_str() {
+            "GET /api/v1/namespaces/gone" => refusal(404, "no such namespace"),
+            "GET /api/v1/namespaces/broken" => refusal(500, "no answer"),
+            line if line.starts_with("GET") => {
+                let name = line.rsplit('/').next().unwrap();
+                let labels = json!({ "treenail.dev/workload-type": name });
+                (
+                    200,
+                    json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": { "name": name, "labels": labels } }),
+                )
+            }
+            line if line.contains("kept") => refusal(403, "no"),
+            _ => (200, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" })),
+        });
+        let (events, mut told) = Events::kept();
+        let context = Context { events, ..context(client, at(600)) };
+        let (cloud, cluster, permits) = (FakeCloud::default(), cluster(), Permits::default());
+        let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
+        let (_, claim) = registered_claim("a", "", json!({}));
+        let cases = [
+            ("application", "p", "Rightful", 0),
+            ("monitoring", "p", "Accepted", 1),
+            ("gone", "p", "Accepted", 1),
+            ("broken", "p", "Failed", 0),
+            ("monitoring", "kept", "Failed", 0),
+        ];
+        for (namespace, name, expected, events) in cases {
+            let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
+            let planted = PlantedPod {
+                pod: PodRef { key, uid: "uid".to_owned() },
+                has_controller: true,
+                taint: taint("node-type=application:NoSchedule"),
+                owners: ["application".to_owned()].into(),
+            };
+            let answer = hands.carry_out(&claim, &Effect::DeletePlanted(planted)).await.unwrap();
+            assert!(format!("{answer:?}").contains(expected), "{namespace}/{name}: {answer:?}");
+            let is_deleted = calls.lines().iter().any(|line| line.starts_with("DELETE"));
+            assert_eq!(is_deleted, expected == "Accepted" || name == "kept", "{namespace}/{name}");
+            let heard: Vec<_> =
+                std::iter::from_fn(|| told.try_recv().ok()).map(|event| event.reason).collect();
+            assert_eq!(heard, vec!["ForeignToleration"; events], "{namespace}/{name}");
         }
     }
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::labels;
-use crate::cluster::cache::Key;
 use crate::cluster::caches::KnownClaim;
 use crate::controllers::Context;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
@@ -89,16 +87,13 @@ impl Facts {
             self.planted = Some(Vec::new());
             return;
         }
-        let of_namespace = |(key, labels): (Key, Arc<BTreeMap<String, String>>)| {
-            labels.get(labels::WORKLOAD_TYPE).map(|name| (key.name, name.clone()))
-        };
-        let Context { caches, index, exempt_namespaces, .. } = context;
-        let namespaces = caches.namespaces.entries().into_iter().filter_map(of_namespace).collect();
-        let unbound = index.unbound();
-        let judged = { unbound.iter().filter_map(|pod| pod.unbound()) }
-            .filter(|pod| !exempt_namespaces.contains(&pod.key.namespace));
-        let is_node = |name: &str| caches.nodes.get("", name).is_some();
-        self.planted = Some(planted::planted(claim, &self.types, judged, &namespaces, is_node));
+        let unbound = context.index.unbound();
+        let unbound = unbound.iter().filter_map(|pod| pod.unbound());
+        // A pod that asks for the Node that is to be opened gets onto it, as if there were none yet.
+        let is_own = |name: &str| self.nodes.iter().any(|node| node.object.name == name);
+        let is_other = |name: &str| context.caches.nodes.get("", name).is_some() && !is_own(name);
+        let namespace = |name: &str| context.namespace(name);
+        self.planted = Some(planted::planted(claim, &self.types, unbound, namespace, is_other));
     }
 
     /// The pods that wait for the claim's Node without a right to it, as far as they were looked for.

@@ -41,10 +41,7 @@ fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
     let mut scene = Scene::new(claim());
     scene.planted = vec![planted_pod("made", true)];
     let step = scene.step(at(1));
-    let [Effect::Report(event), Effect::DeletePod { pod, .. }, ..] = step.effects.as_slice() else {
-        panic!("{:?}", step.effects)
-    };
-    assert_eq!((event.reason, pod.uid.as_str()), ("ForeignToleration", "made-uid"));
+    assert_eq!(step.effects.first(), Some(&Effect::DeletePlanted(scene.planted[0].clone())));
     scene.planted.push(planted_pod("alone", false));
     let step = scene.step(at(1));
     let words = short(&step.effects);
@@ -54,7 +51,9 @@ fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
     );
     assert_eq!(step.requeue_at, Some(at(6)), "they are looked for again");
     let is_deleted = |uid: &str| {
-        step.effects.iter().any(|effect| matches!(effect, Effect::DeletePod { pod, .. } if pod.uid == uid))
+        step.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::DeletePlanted(found) if found.pod.uid == uid))
     };
     assert!(is_deleted("made-uid") && !is_deleted("alone-uid"));
     scene.planted.clear();
@@ -91,7 +90,7 @@ fn a_planted_pod_whose_deletion_is_refused_is_asked_for_again_later_and_named() 
     assert!(message.contains("shop/made") && message.contains("a webhook denied it"), "{message}");
     assert_eq!(look_again, Some(at(10) + SignedDuration::from_millis(100)));
     let (words, ..) = after_answer(&refused, 11);
-    assert!(words[0].starts_with("DeletePod"), "{words:?}");
+    assert!(words[0].starts_with("DeletePlanted"), "{words:?}");
     let (words, ..) = after_answer(&refused, 300);
     assert!(words.contains(&"LaunchTimeout".to_owned()), "{words:?}");
 }
@@ -102,9 +101,26 @@ fn a_planted_pod_that_is_being_deleted_is_waited_for_until_the_launch_timeout() 
     assert_eq!((words, message), (vec![], None));
     assert_eq!(look_again, Some(at(10) + SignedDuration::from_millis(250)));
     let (words, ..) = after_answer(&EvictionAnswer::Accepted, 20);
-    assert!(words[0].starts_with("DeletePod"), "{words:?}");
+    assert!(words[0].starts_with("DeletePlanted"), "{words:?}");
     let (words, ..) = after_answer(&EvictionAnswer::Accepted, 300);
     assert!(words.contains(&"delete launch_timeout".to_owned()), "{words:?}");
+}
+
+#[test]
+fn a_pod_whose_namespace_gives_it_the_right_is_not_in_the_way_until_it_is_looked_at_again() {
+    let mut scene = Scene::new(claim());
+    scene.planted = vec![planted_pod("made", true)];
+    scene.memory.record(Answer::Rightful { uid: "made-uid".into() }, at(10));
+    scene.memory.see(&[], &scene.planted);
+    assert_eq!(short(&scene.step(at(11)).effects), ["launch 0"]);
+    let again = short(&scene.step(at(15)).effects);
+    assert!(again[0].starts_with("DeletePlanted"), "{again:?}");
+    scene.planted.push(planted_pod("other", true));
+    let other = short(&scene.step(at(11)).effects);
+    assert!(other[0].contains("other-uid") && !other.contains(&"launch 0".to_owned()), "{other:?}");
+    scene.memory.see(&[], &[]);
+    let anew = short(&scene.step(at(11)).effects);
+    assert!(anew[0].contains("made-uid"), "{anew:?}");
 }
 
 #[test]
@@ -180,6 +196,14 @@ fn an_attempt_that_cannot_be_repeated_is_followed_by_the_next_once_its_instance_
         let next = if expected { r#"patch {"treenail.dev/launch-attempt": "1"}"# } else { "launch 0" };
         assert_eq!(words, [next], "{answers:?}, crash at {crash:?}");
     }
+    // What is known of one attempt says nothing of the next.
+    let mut scene = Scene::new(claim().with(&[], at(1)));
+    scene.memory.record(answer(true), at(10));
+    scene.claim.annotations.insert(LAUNCH_ATTEMPT.to_owned(), "1".to_owned());
+    let failure = LaunchFailure { is_spent: true, ..failure(LaunchProblem::Other, false) };
+    scene.memory.begin(&Effect::Launch { attempt: 1 });
+    scene.memory.record(Answer::Launch { attempt: 1, result: Err(failure) }, at(50));
+    assert_eq!(short(&scene.step(at(120)).effects), ["launch 1"]);
     // A call that was never answered may have launched, too.
     let mut scene = Scene::new(claim().with(&[], at(1)));
     scene.memory.record(answer(true), at(10));

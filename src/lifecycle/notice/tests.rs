@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::lifecycle::planted::removal::Held;
 use crate::lifecycle::testing::planted_pod;
 use crate::model::bound_pod::BoundPod;
 use crate::model::testing::nodes::{at, claim, instance_id, pod, registered_node};
@@ -23,13 +24,15 @@ fn all<'a>(
         Notice::LaunchFailed { message },
         Notice::InvalidNodeClaim { problems },
         Notice::LaunchHeld { message },
-        Notice::PlantedPods { planted, is_launched: false },
-        Notice::PlantedPods { planted: &planted[..1], is_launched: false },
-        Notice::PlantedPods { planted: &planted[1..], is_launched: false },
-        Notice::PlantedPods { planted: &planted[..1], is_launched: true },
+        Notice::PlantedPods { planted, held: Held::Launch },
+        Notice::PlantedPods { planted: &planted[..1], held: Held::Launch },
+        Notice::PlantedPods { planted: &planted[1..], held: Held::Launch },
+        Notice::PlantedPods { planted: &planted[..1], held: Held::Opening },
+        Notice::PlantedPods { planted: &planted[..1], held: Held::Joining },
         Notice::LaunchTimeout { timeout, last: Some(message) },
         Notice::LaunchTimeout { timeout, last: None },
-        Notice::RegistrationTimeout { timeout, provider_id: id },
+        Notice::RegistrationTimeout { timeout, provider_id: id, in_the_way: None },
+        Notice::RegistrationTimeout { timeout, provider_id: id, in_the_way: Some(message) },
         Notice::InstanceOfAnotherClaim { provider_id: id, owner },
         Notice::UnregisteredTaintMissing { node },
         Notice::MultipleNodesFound { nodes },
@@ -102,7 +105,7 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
         Warning InsufficientCapacityError NodeClaim application-x7k2q
             no capacity, so the claim is deleted and its pods are placed anew: odd; allow more instance types or zones in the NodePool's requirements if this lasts
         Warning NodeClassNotReady NodeClaim application-x7k2q
-            the node class cannot be launched from, so the claim is deleted: odd; see the EC2NodeClass's status
+            nothing can be launched as node class and pool are, so the claim is deleted: odd; where that is about the class, the EC2NodeClass's status says more
         Warning LaunchFailed NodeClaim application-x7k2q
             the launch failed and is tried again: odd
         Warning InvalidNodeClaim NodeClaim application-x7k2q
@@ -117,12 +120,16 @@ fn people_are_told_what_happened_to_what_and_what_to_do() {
             nothing is launched while pods wait that tolerate the node's taint and are not of the type that owns it: shop/b (tolerates node-type=application:NoSchedule of workload type application), whose deletion was refused (admission webhook "keep.example.com" denied the request: not today); let them be deleted: what is created in their place is judged
         Warning ForeignPodsWait NodeClaim application-x7k2q
             its Node is not opened while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
+        Warning ForeignPodsWait NodeClaim application-x7k2q
+            its Node is not given to the workload types of its pool while pods wait that tolerate the node's taint and are not of the type that owns it: shop/a (tolerates node-type=application:NoSchedule of workload type application); delete them: nobody makes them again, and what is created now is judged
         Warning LaunchTimeout NodeClaim application-x7k2q
             no instance was launched within 5m, so the claim is deleted; last failure: odd
         Warning LaunchTimeout NodeClaim application-x7k2q
             no instance was launched within 5m, so the claim is deleted
         Warning RegistrationTimeout NodeClaim application-x7k2q
             no Node of instance aws:///us-east-1a/i-1 was registered within 5m, so the claim is deleted; look at the instance's console output, its user data, and whether its role may join the cluster
+        Warning RegistrationTimeout NodeClaim application-x7k2q
+            the Node of instance aws:///us-east-1a/i-1 was not opened within 5m, so the claim is deleted: odd
         Warning InstanceOfAnotherClaim NodeClaim application-x7k2q
             status.providerID names instance aws:///us-east-1a/i-1, which is NodeClaim application-x7k2q's, so nothing is done to it for this claim; delete this NodeClaim: the instance stays
         Warning UnregisteredTaintMissing NodeClaim application-x7k2q

@@ -2,6 +2,7 @@ use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::claim::Step;
 use crate::lifecycle::effect::Effect;
+use crate::lifecycle::fence::Gate;
 use crate::lifecycle::testing::{Scene, planted_pod};
 use crate::model::testing::nodes::{at, claim, fresh_node, registered_node, taint, type_labels};
 
@@ -109,7 +110,7 @@ fn no_node_is_opened_while_pods_wait_that_have_no_right_to_it() {
     let step = scene.step(at(32));
     assert!(patches(&step).is_empty(), "{step:?}");
     let deleted = |effect: &Effect| match effect {
-        Effect::DeletePod { pod, .. } => Some(pod.key.name.clone()),
+        Effect::DeletePlanted(planted) => Some(planted.pod.key.name.clone()),
         _ => None,
     };
     assert_eq!(step.effects.iter().filter_map(deleted).collect::<Vec<_>>(), ["made"]);
@@ -118,10 +119,12 @@ fn no_node_is_opened_while_pods_wait_that_have_no_right_to_it() {
     scene.planted.remove(0);
     scene.claim = scene.claim.with(&[], at(32));
     let late = scene.step(at(900)).effects;
-    let is_given_up = late
-        .iter()
-        .any(|effect| matches!(effect, Effect::Report(event) if event.reason == "RegistrationTimeout"));
-    assert!(is_given_up, "{late:?}");
+    let reason = late.iter().find_map(|effect| match effect {
+        Effect::Report(event) if event.reason == "RegistrationTimeout" => Some(event.message.as_str()),
+        _ => None,
+    });
+    let reason = reason.unwrap_or_else(|| panic!("{late:?}"));
+    assert!(reason.contains("was not opened within 15m") && reason.contains("shop/alone"), "{reason}");
     scene.planted.clear();
     assert_eq!(patches(&scene.step(at(33))).len(), 1);
 }
@@ -265,6 +268,42 @@ fn a_registered_node_is_kept_labelled_and_left_alone_otherwise() {
         let is_left_alone = |effect: &Effect| matches!(effect, Effect::SetStatus(_));
         assert!(step.effects.iter().all(is_left_alone), "{number}: {step:?}");
     }
+}
+
+/// A registered Node whose pool has come to a type since.
+fn joining() -> Scene {
+    let mut node = registered_node();
+    node.labels.retain(|key, _| labels::domain(key) != Some(labels::NODE_TYPE_DOMAIN));
+    node.labels.insert(labels::INITIALIZED.into(), "true".into());
+    Scene::new(claim().registered()).with_node(node)
+}
+
+#[test]
+fn an_open_node_is_given_to_a_type_once_that_guards_its_taints_and_nobody_waits_without_a_right_to_it() {
+    let mut scene = joining();
+    scene.gate = Gate::Closed { reason: "PolicyNotInForce", message: "not yet".to_owned() };
+    assert!(patches(&scene.step(at(50))).is_empty());
+    scene.gate = Gate::Open;
+    assert_eq!(scene.step_that_knows(None, at(50)).requeue_at, Some(at(55)));
+    scene.planted = vec![planted_pod("made", true), planted_pod("alone", false)];
+    let step = scene.step(at(50));
+    assert!(patches(&step).is_empty(), "{step:?}");
+    assert!(step.effects.contains(&Effect::DeletePlanted(scene.planted[0].clone())));
+    let told = |effect: &Effect| match effect {
+        Effect::Report(event) => Some(event.message.clone()),
+        _ => None,
+    };
+    let told: String = step.effects.iter().filter_map(told).collect();
+    assert!(told.starts_with("its Node is not given") && told.contains("shop/alone"), "{told}");
+    assert!(!told.contains("shop/made"), "{told}");
+    assert!(registered(&step).is_none_or(|(status, _)| status == ConditionStatus::True), "it still is");
+    scene.planted.clear();
+    assert_eq!(patches(&scene.step(at(51))).len(), 1);
+
+    let is_asked = |scene: &Scene| is_next(&scene.claim, &scene.nodes, &type_labels());
+    assert!(is_asked(&scene));
+    scene.nodes = vec![registered_node()];
+    assert!(!is_asked(&scene), "it is the type's");
 }
 
 #[test]

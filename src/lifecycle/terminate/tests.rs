@@ -32,9 +32,10 @@ fn short(scene: &Scene, now: i64) -> Vec<String> {
         Effect::Evict(pod) => vec![format!("evict {}", pod.key.name)],
         Effect::DeletePod { pod, grace } => vec![format!("kill {} {}", pod.key.name, grace.as_secs())],
         Effect::Report(event) => vec![event.reason.to_owned()],
-        Effect::DeleteClaim(_) | Effect::Launch { .. } | Effect::FindOwner { .. } => {
-            vec!["unexpected".to_owned()]
-        }
+        Effect::DeleteClaim(_)
+        | Effect::Launch { .. }
+        | Effect::FindOwner { .. }
+        | Effect::DeletePlanted(_) => vec!["unexpected".to_owned()],
     };
     scene.step(at(now)).effects.iter().flat_map(words).collect::<Vec<String>>()
 }

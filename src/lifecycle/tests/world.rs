@@ -347,8 +347,8 @@ impl World {
                 }
                 return Ok(Some(Answer::Eviction { uid: pod.uid.clone(), answer: EvictionAnswer::Accepted }));
             }
-            // No other claim has its instance.
-            Effect::Report(_) | Effect::FindOwner { .. } => {}
+            // No other claim has its instance, and no pod is planted.
+            Effect::Report(_) | Effect::FindOwner { .. } | Effect::DeletePlanted(_) => {}
         }
         Ok(None)
     }

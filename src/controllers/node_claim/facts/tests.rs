@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster::cache::Key;
 use crate::cluster::caches::{Caches, KnownNode, known_claim, known_node};
 use crate::cluster::testing::api_server;
 use crate::controllers::testing::{cluster_key, context, registered_claim};
@@ -117,6 +118,38 @@ async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched_or_its_node_to_
         context.caches.nodes.fill([node(&taints)]);
         assert_eq!(found(&new), expected, "{taints}");
     }
+}
+
+/// A pod that tolerates everything and asks for a Node by its name, as pods of DaemonSets do.
+fn pinned(name: &str, node: &str) -> (Key, KnownPod) {
+    let term = json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [node] }] });
+    let required =
+        json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } });
+    let pod = json!({
+        "metadata": { "name": name, "namespace": "shop", "uid": name },
+        "spec": { "containers": [], "tolerations": [{ "operator": "Exists" }], "affinity": { "nodeAffinity": required } },
+    });
+    let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
+    (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn a_pod_that_asks_for_the_node_that_is_to_be_opened_is_planted_and_one_that_asks_for_another_is_not() {
+    let context = silent();
+    let fenced = json!([{ "key": "node-type", "value": "application", "effect": "NoSchedule" }, { "key": "karpenter.sh/unregistered", "effect": "NoExecute" }]);
+    let (_, other) = node(&fenced);
+    context.caches.nodes.fill([
+        node(&fenced),
+        (cluster_key("n2"), KnownNode { model: Node { provider_id: None, ..other.model }, ..other }),
+    ]);
+    context.caches.pods.fill([pinned("own", "n1"), pinned("other", "n2"), pinned("new", "n3")]);
+    let found = |provider_id| {
+        fill_claim(&context.caches, provider_id);
+        let found = looked(&context, &ClaimMemory::default()).unwrap();
+        found.iter().map(|planted| planted.pod.key.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some("aws:///a/i-1")), ["new", "own"], "at the opening");
+    assert_eq!(found(None), ["new"], "at the launch");
 }
 
 #[tokio::test]
