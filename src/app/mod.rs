@@ -14,11 +14,13 @@ use crate::cluster::client;
 use crate::config::CommonSettings;
 
 /// The namespaces that are not judged: those that are compiled in, the one that Treenail itself runs in, and those that the settings name. The
-/// webhook judges by them and the controller removes pods by them, so both ask here.
+/// webhook judges by them and the controller removes pods by them, so both ask here, and both say what they go by.
 fn exempt_namespaces(common: &CommonSettings) -> BTreeSet<String> {
     let mut exempt = Settings::default().exempt_namespaces;
     exempt.insert(common.system_namespace.clone());
     exempt.extend(common.exempt_namespaces.iter().filter(|name| !name.is_empty()).cloned());
+    let names: Vec<_> = exempt.iter().map(String::as_str).collect();
+    tracing::info!(namespaces = names.join(","), "exempt: pods of these namespaces are not judged");
     exempt
 }
 

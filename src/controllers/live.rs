@@ -47,3 +47,39 @@ async fn all<K: Clone + DeserializeOwned + Debug>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::testing::api_server;
+
+    /// The last page decides as much as the first: whether an instance has an owner, and whether a Node is empty.
+    #[tokio::test]
+    async fn a_list_is_read_to_its_last_page() {
+        let object = |name: &str| json!({ "metadata": { "name": name, "namespace": "shop", "uid": name }, "spec": { "containers": [], "nodeName": "n1" } });
+        let (client, calls) = api_server(move |call| {
+            let (next, name) = match call.query.split_once("continue=") {
+                None => ("2", "a"),
+                Some((_, rest)) if rest.starts_with('2') => ("3", "b"),
+                Some(_) => ("", "c"),
+            };
+            let metadata = json!({ "resourceVersion": "1", "continue": next });
+            (
+                200,
+                json!({ "apiVersion": "v1", "kind": "List", "metadata": metadata, "items": [object(name)] }),
+            )
+        });
+        let claims = node_claims(&client).await.unwrap();
+        let names: Vec<_> = claims.iter().filter_map(|claim| claim.metadata.name.as_deref()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        calls.take();
+        let pods = pods_on(&client, &["n1".to_owned()]).await.unwrap();
+        let names: Vec<_> = pods.iter().map(|pod| pod.key.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        for call in calls.take() {
+            assert!(call.query.contains("fieldSelector=spec.nodeName%3Dn1"), "{}", call.query);
+        }
+    }
+}

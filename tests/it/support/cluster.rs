@@ -125,17 +125,20 @@ pub(crate) async fn node_of(pods: &Api<Pod>, name: &str) -> Option<String> {
     pods.get_opt(name).await.ok().flatten()?.spec?.node_name
 }
 
-/// Makes `alice` the administrator of these namespaces, who may besides create and patch namespaces and bind pods: more than
+/// Makes `alice` the administrator of these namespaces, who may bind pods there besides, and create and patch namespaces: more than
 /// most clusters grant, so that what stops her is Treenail.
 pub(crate) async fn empower_alice(lab: &Lab, namespaces: &[&str]) {
     let binding = |namespace: &&str| {
-        format!(
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: alice, namespace: {namespace}}}\n\
-             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}}\n\
-             subjects: [{{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}}]\n"
-        )
+        ["admin", "alice-at-home"].map(|role| {
+            format!(
+                "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {role}, namespace: {namespace}}}\n\
+                 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
+                 subjects: [{{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}}]\n"
+            )
+        })
     };
-    let manifest: String = [ALICE.to_owned()].into_iter().chain(namespaces.iter().map(binding)).collect();
+    let manifest: String =
+        [ALICE.to_owned()].into_iter().chain(namespaces.iter().flat_map(binding)).collect();
     let outcome = apply(lab, &User::administrator(), &manifest).await;
     assert!(outcome.success, "{}", outcome.stderr);
 }
@@ -146,9 +149,13 @@ kind: ClusterRole
 metadata: {name: alice}
 rules:
 - {apiGroups: [''], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: [get, list, create, patch, update]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: alice-at-home}
+rules:
 - {apiGroups: [''], resources: [pods/binding, bindings], verbs: [create]}
 - {apiGroups: [''], resources: [podtemplates], verbs: ['*']}
-- {apiGroups: [apps], resources: [daemonsets, replicasets], verbs: ['*']}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
