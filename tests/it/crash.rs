@@ -72,9 +72,8 @@ async fn kill_in_launch(world: &World, client: &Client) {
     let held = front.hold_answers("CreateFleet");
     let outcome = apply(lab, &User::administrator(), &deployment().to_string()).await;
     assert!(outcome.success, "{}", outcome.stderr);
-    held.holds_an_answer().await;
+    held.holds_an_answer().await.unwrap();
     world.controller.kill();
-    world.controller.wait().await;
     drop(held);
     assert_eq!(front.lifetimes().len(), 1, "the call took effect");
 }

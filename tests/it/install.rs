@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use treenail::api::labels;
 use treenail_lab::kubectl::Kubectl;
-use treenail_lab::{Lab, User};
+use treenail_lab::{Lab, User, wait};
 
 use crate::support::cluster::soon;
 
@@ -55,7 +55,7 @@ impl Machine {
                 .env("KUBECONFIG", self.kubectl().kubeconfig())
                 .kill_on_drop(true)
                 .output();
-            let output = shell.await.unwrap();
+            let output = wait::patiently(step, shell).await.unwrap().unwrap();
             told = String::from_utf8_lossy(&output.stderr).into_owned();
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         });

@@ -27,6 +27,7 @@ fn an_interrupted_test_run_ends_at_once_and_leaves_nothing_behind() {
     let interrupted = Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     let asked = Instant::now();
+    eventually("the run ends", Duration::from_mins(2), || run.try_wait().unwrap().is_some());
     assert_eq!(run.wait().unwrap().signal(), Some(SIGTERM));
     assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
     eventually("nothing is left", Duration::from_secs(20), || {

@@ -59,14 +59,14 @@ fn no_call_fails_while_replicas_come_and_go() {
             world.balancer.serves(current.backend()).await;
             world.balancer.remove(world.webhook.backend());
             world.webhook.process.terminate();
-            assert!(world.webhook.process.wait().await.success());
+            assert!(world.webhook.process.wait().await.unwrap().success());
             for _ in 0..3 {
                 let before = calls.get();
                 let next = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
                 next.await_ready().await.unwrap();
                 world.balancer.serves(next.backend()).await;
                 current.process.terminate();
-                assert!(current.process.wait().await.success());
+                assert!(current.process.wait().await.unwrap().success());
                 world.balancer.remove(current.backend());
                 current = next;
                 assert!(calls.get() > before + 20, "only {} calls during a change", calls.get() - before);

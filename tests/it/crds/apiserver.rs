@@ -5,15 +5,16 @@
 //! acts on.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, Status};
-use kube::runtime::wait::{await_condition, conditions::is_crd_established};
+use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 use treenail::api::crds;
 
 use super::table::{Case, Table, Write};
 use super::tables;
+use crate::support::cluster::{eventually, soon};
 
 /// Name of the objects that are created.
 const NAME: &str = "crd-rows";
@@ -25,6 +26,9 @@ pub(super) async fn misjudged(client: &Client) -> Vec<String> {
     let mut wrong = Vec::new();
     for table in tables() {
         let api = api(client, &table);
+        // What is established is served a moment later.
+        let is_served = async || api.list(&ListParams::default().limit(1)).await.ok().map(drop);
+        soon(&format!("{} is served", table.crd), is_served).await.unwrap();
         let base =
             api.create(&PostParams::default(), &named(&table.base, &table)).await.expect("the base is valid");
         for case in &table.cases {
@@ -45,7 +49,7 @@ async fn apply_crds(client: &Client) {
         api.patch(crd.name(), &parameters, &Patch::Apply(crd.definition()))
             .await
             .expect("the CRD is accepted");
-        await_condition(api.clone(), crd.name(), is_crd_established()).await.expect("the CRD is served");
+        eventually(&api, crd.name(), is_crd_established()).await.expect("the CRD is established");
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::wait::Condition;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use treenail_lab::kubectl::{Kubectl, Outcome};
-use treenail_lab::{Lab, User, UserData};
+use treenail_lab::{Lab, User, UserData, wait};
 
 /// How long anything may take that is expected to happen.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -82,10 +82,7 @@ pub(crate) async fn within<K>(
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let wait = tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await;
-    wait.with_context(|| format!("{name}: not within {limit:?}"))?
-        .with_context(|| format!("wait for {name}"))?;
-    Ok(())
+    wait::until(limit, api, name, condition).await
 }
 
 /// Polls until `look` finds something.

@@ -1,5 +1,6 @@
 //! One lab with Treenail in it, shared by the tests of this executable.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -26,16 +27,22 @@ pub(crate) struct World {
     pub(crate) controller: Process,
 }
 
-static WORLD: LazyLock<(Runtime, World)> = LazyLock::new(|| {
+/// The cluster, or why there is none: every test is to say that, and not only the first.
+static WORLD: LazyLock<Result<(Runtime, World), String>> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("a runtime can be made where tests run");
-    let world = runtime.block_on(World::start());
-    let world = world.unwrap_or_else(|error| panic!("start the cluster that the tests share: {error:#}"));
-    (runtime, world)
+    let start = AssertUnwindSafe(|| runtime.block_on(World::start()));
+    match catch_unwind(start) {
+        Ok(Ok(world)) => Ok((runtime, world)),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(_) => Err("something was not as expected; the first panic of this run says what".to_owned()),
+    }
 });
 
 /// Runs a test on the shared cluster. Tests run at once: each uses names and namespaces of its own.
 pub(crate) fn on_treenail<T>(test: impl AsyncFnOnce(&'static World) -> T) -> T {
-    let (runtime, world) = &*WORLD;
+    let started = WORLD.as_ref();
+    let (runtime, world) =
+        started.unwrap_or_else(|why| panic!("start the cluster that the tests share: {why}"));
     runtime.block_on(test(world))
 }
 

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::wait;
+
 /// kubectl with the kubeconfig of one user.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -74,7 +76,9 @@ impl Kubectl {
             // kubectl may refuse its arguments before it reads; its own words say so.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
-        let output = child.wait_with_output().await.context("wait for kubectl")?;
+        // What it waits for may never come: the end of an object that somebody holds.
+        let end = format!("kubectl {} ends", arguments.join(" "));
+        let output = wait::patiently(&end, child.wait_with_output()).await?.context("wait for kubectl")?;
         Ok(Outcome {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -6,7 +6,7 @@
 //! that ends.
 //!
 //! In reading order: [`lab`] puts the parts together; [`control_plane`], [`ec2`] and [`kubelet`] are the parts;
-//! [`shared`], [`users`], [`kubectl`] and [`user_data`] are how a test speaks to them; [`process`], [`scratch`], [`ports`],
+//! [`shared`], [`users`], [`kubectl`], [`user_data`] and [`wait`] are how a test speaks to them; [`process`], [`scratch`], [`ports`],
 //! [`certificates`], [`parts`] and [`signals`] are what they stand on. [`timeline`] notes when things happen; [`latency`] measures by it. [`treenail`] runs Treenail beside it all, as a program like
 //! any other, and [`balancer`] stands in for its Service.
 
@@ -29,6 +29,7 @@ pub mod timeline;
 pub mod treenail;
 pub mod user_data;
 pub mod users;
+pub mod wait;
 
 pub use lab::Lab;
 pub use user_data::UserData;

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ports::Port;
+use crate::wait;
 
 type Spawned = std::io::Result<Child>;
 
@@ -125,13 +126,17 @@ impl Process {
     }
 
     /// Waits for the end of the current run.
-    pub async fn wait(&self) -> ExitStatus {
-        loop {
-            if let Some(status) = self.exited() {
-                return status;
+    pub async fn wait(&self) -> Result<ExitStatus> {
+        let end = async {
+            loop {
+                if let Some(status) = self.exited() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        };
+        let ended = wait::patiently(&format!("{} ends", self.name()), end).await;
+        ended.with_context(|| format!("the end of its log:\n{}", self.log_tail()))
     }
 
     /// Kills the current run and starts the same program again.

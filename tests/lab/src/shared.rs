@@ -7,12 +7,11 @@ use tokio::runtime::Runtime;
 use crate::lab::Lab;
 use crate::users::User;
 
-#[expect(clippy::panic, reason = "a test executable without its lab can only fail, and should say why")]
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+/// The lab, or why there is none: every test is to say that, and not only the first.
+static SHARED: LazyLock<Result<Shared, String>> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("a runtime can be made where tests run");
     let lab = runtime.block_on(Lab::start(&[User::named("alice")]));
-    let lab = lab.unwrap_or_else(|error| panic!("start the lab that the tests share: {error:#}"));
-    Shared { runtime, lab }
+    lab.map(|lab| Shared { runtime, lab }).map_err(|error| format!("{error:#}"))
 });
 
 struct Shared {
@@ -23,7 +22,13 @@ struct Shared {
 /// Runs a test on the shared lab, which is started by the first one and goes with the process.
 ///
 /// Tests run at once: each uses names and namespaces of its own.
+///
+/// # Panics
+///
+/// When the lab could not be started, and says why.
+#[expect(clippy::panic, reason = "a test without its lab can only fail, and should say why")]
 pub fn on_lab<T>(test: impl AsyncFnOnce(&'static Lab) -> T) -> T {
-    let shared = &*SHARED;
+    let shared = SHARED.as_ref();
+    let shared = shared.unwrap_or_else(|why| panic!("start the lab that the tests share: {why}"));
     shared.runtime.block_on(test(&shared.lab))
 }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Result;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use tokio::sync::watch;
+
+use crate::wait;
 
 type Rewrite = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -39,11 +42,14 @@ pub struct InForce {
 
 impl InForce {
     /// Waits until the answer to a call is being kept back: its effect took place.
-    pub async fn holds_an_answer(&self) {
+    pub async fn holds_an_answer(&self) -> Result<()> {
         if let Some(held) = &self.held {
+            let mut held = held.subscribe();
             // The sender lives in `self`, so the channel cannot close.
-            let _ = held.subscribe().wait_for(|held| held.answers > 0).await;
+            let wait = async { held.wait_for(|held| held.answers > 0).await.map(drop) };
+            wait::patiently("a call comes whose answer is kept back", wait).await??;
         }
+        Ok(())
     }
 }
 

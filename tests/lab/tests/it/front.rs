@@ -78,7 +78,7 @@ fn a_held_answer_comes_late_and_its_effect_does_not() {
         let held = lab.front().hold_answers("RunInstances");
         let query = lab.ec2().clone();
         let late = tokio::spawn(async move { query.call("RunInstances", &LAUNCH).await });
-        held.holds_an_answer().await;
+        held.holds_an_answer().await.unwrap();
         assert_eq!((launched().await, late.is_finished()), (1, false));
         drop(held);
         late.await.unwrap().unwrap();

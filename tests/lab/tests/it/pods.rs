@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::runtime::conditions::is_pod_running;
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::wait::Condition;
 use serde_json::{Value, json};
 use treenail_lab::shared::on_lab;
-use treenail_lab::{Lab, User, UserData};
+use treenail_lab::{Lab, User, UserData, wait};
 
 /// Launches a node whose label `pods-test` has this value, and returns its name.
 async fn node(lab: &Lab, value: &str) -> String {
@@ -34,11 +34,7 @@ fn pod(name: &str, annotations: Value, spec: Value) -> Pod {
 }
 
 async fn eventually(pods: &Api<Pod>, name: &str, condition: impl Condition<Pod>) {
-    let wait = await_condition(pods.clone(), name, condition);
-    tokio::time::timeout(Duration::from_secs(30), wait)
-        .await
-        .unwrap_or_else(|_| panic!("{name}: not within 30 s"))
-        .unwrap();
+    wait::until(Duration::from_secs(30), pods, name, condition).await.unwrap();
 }
 
 fn phase(wanted: &'static str) -> impl Condition<Pod> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 struct Up {
@@ -22,16 +22,46 @@ fn up() -> Up {
         .spawn()
         .expect("start lab up");
     let lines = BufReader::new(lab.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let folder = lines
+    let mut up = Up { lab, folder: PathBuf::new(), processes: BTreeMap::new() };
+    up.folder = lines
         .take(4)
         .find_map(|line| {
             line.strip_prefix("# logs are in ")?.split_once(';').map(|(folder, _)| PathBuf::from(folder))
         })
         .expect("lab up prints its folder");
-    let processes = processes_in(&folder);
-    let names: Vec<_> = processes.keys().map(String::as_str).collect();
-    assert_eq!(names, ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "python"]);
-    Up { lab, folder, processes }
+    // The last that was started may not have become what it is to be yet.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        up.processes = processes_in(&up.folder);
+        let names: Vec<_> = up.processes.keys().map(String::as_str).collect();
+        if names == ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "python"] {
+            return up;
+        }
+        assert!(Instant::now() < deadline, "not all of the lab's processes are there: {names:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Up {
+    /// How the lab ended, which it does by itself.
+    fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_mins(2);
+        loop {
+            if let Some(status) = self.lab.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the lab does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A test that fails leaves no lab behind either.
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.lab.kill();
+        let _ = self.lab.wait();
+    }
 }
 
 /// The processes that work in the folder, by name.
@@ -74,7 +104,7 @@ fn kill(id: u32, signal: rustix::process::Signal) {
 fn a_killed_lab_leaves_nothing_behind() {
     let mut up = up();
     up.lab.kill().unwrap();
-    up.lab.wait().unwrap();
+    up.ended();
     assert_nothing_is_left(&up);
 }
 
@@ -82,7 +112,7 @@ fn a_killed_lab_leaves_nothing_behind() {
 fn an_interrupted_lab_ends_well_and_leaves_nothing_behind() {
     let mut up = up();
     kill(up.lab.id(), rustix::process::Signal::INT);
-    assert!(up.lab.wait().unwrap().success());
+    assert!(up.ended().success());
     assert_nothing_is_left(&up);
 }
 
@@ -91,7 +121,7 @@ fn a_lab_that_loses_any_of_its_processes_names_it_and_leaves_nothing_behind() {
     for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "python"] {
         let mut up = up();
         kill(up.processes[name], rustix::process::Signal::KILL);
-        assert!(!up.lab.wait().unwrap().success(), "the lab ended well without its {name}");
+        assert!(!up.ended().success(), "the lab ended well without its {name}");
         let mut complaint = String::new();
         std::io::Read::read_to_string(&mut up.lab.stderr.take().unwrap(), &mut complaint).unwrap();
         let expected = if name == "python" { "moto ended" } else { &format!("{name} ended") };
