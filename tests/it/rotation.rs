@@ -30,7 +30,7 @@ fn no_call_fails_while_the_authority_is_replaced() {
         let lab = &world.lab;
         let other = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
         other.await_ready().await.unwrap();
-        world.balancer.serves(other.backend()).await;
+        world.balancer.serves(other.backend()).await.unwrap();
         namespace(lab, "rotated", &[("treenail.dev/workload-type", "application")]).await;
         let client = administrator(lab).await;
         let pods: Api<Pod> = Api::namespaced(client.clone(), "rotated");
@@ -89,7 +89,7 @@ fn no_call_fails_while_the_files_of_a_certificate_are_replaced() {
         let flag = format!("--tls-directory={}", folder.path().display());
         let replica = world.treenail.start_webhook(lab, &world.balancer, &[&flag]).await.unwrap();
         replica.await_ready().await.unwrap();
-        world.balancer.serves(replica.backend()).await;
+        world.balancer.serves(replica.backend()).await.unwrap();
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         let pod: Pod = serde_json::from_value(
             json!({ "metadata": { "name": "first" }, "spec": { "containers": [{ "name": "app", "image": "app" }] } }),

@@ -56,7 +56,7 @@ fn no_call_fails_while_replicas_come_and_go() {
             let mut current = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
             current.await_ready().await.unwrap();
             // As a rollout does, which waits for the endpoint of the new before it ends the old.
-            world.balancer.serves(current.backend()).await;
+            world.balancer.serves(current.backend()).await.unwrap();
             world.balancer.remove(world.webhook.backend());
             world.webhook.process.terminate();
             assert!(world.webhook.process.wait().await.unwrap().success());
@@ -64,7 +64,7 @@ fn no_call_fails_while_replicas_come_and_go() {
                 let before = calls.get();
                 let next = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
                 next.await_ready().await.unwrap();
-                world.balancer.serves(next.backend()).await;
+                world.balancer.serves(next.backend()).await.unwrap();
                 current.process.terminate();
                 assert!(current.process.wait().await.unwrap().success());
                 world.balancer.remove(current.backend());

@@ -1,7 +1,7 @@
 //! Stands in for a Service: passes connections on to whichever backends are ready, by turns.
 //!
 //! Readiness is asked as a kubelet does, and taken up with a delay, as endpoints are: a backend that has just become unready
-//! still gets connections for a moment.
+//! still gets connections for a moment. Who answers that it is not ready is believed at once; who does not answer may only be slow.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::wait;
+
 const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// So many probes in a row may go without an answer before a backend counts as unready: a kubelet's default.
+const UNANSWERED_PROBES: u32 = 3;
 
 /// A backend: where it serves, and where it says whether it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +29,29 @@ pub struct Backend {
 
 #[derive(Debug, Default)]
 struct State {
-    backends: Vec<(Backend, bool)>,
+    backends: Vec<Known>,
     turn: usize,
+}
+
+/// What is known of a backend.
+#[derive(Debug)]
+struct Known {
+    backend: Backend,
+    is_ready: bool,
+    /// Probes without an answer since the last that had one.
+    unanswered: u32,
+}
+
+impl Known {
+    /// Takes up how a probe went: what the backend answered, if it did.
+    fn probed(&mut self, answer: Option<bool>) {
+        if let Some(is_ready) = answer {
+            (self.is_ready, self.unanswered) = (is_ready, 0);
+        } else {
+            self.unanswered = self.unanswered.saturating_add(1);
+            self.is_ready &= self.unanswered < UNANSWERED_PROBES;
+        }
+    }
 }
 
 /// A running balancer.
@@ -58,19 +83,22 @@ impl Balancer {
 
     /// Adds a backend; it gets connections once it is ready.
     pub fn add(&self, backend: Backend) {
-        lock(&self.state).backends.push((backend, false));
+        lock(&self.state).backends.push(Known { backend, is_ready: false, unanswered: 0 });
     }
 
     /// Waits until the backend gets connections: it said that it is ready, and that was taken up here.
-    pub async fn serves(&self, backend: Backend) {
-        while !lock(&self.state).backends.contains(&(backend, true)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    pub async fn serves(&self, backend: Backend) -> Result<()> {
+        let wait = async {
+            while !lock(&self.state).backends.iter().any(|known| known.backend == backend && known.is_ready) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        wait::patiently(&format!("the balancer takes up that {} is ready", backend.serves), wait).await
     }
 
     /// Takes a backend away; its connections stay.
     pub fn remove(&self, backend: Backend) {
-        lock(&self.state).backends.retain(|(known, _)| *known != backend);
+        lock(&self.state).backends.retain(|known| known.backend != backend);
     }
 }
 
@@ -101,27 +129,31 @@ fn next(state: &Mutex<State>) -> Option<SocketAddr> {
     let mut state = lock(state);
     state.turn = state.turn.wrapping_add(1);
     let ready: Vec<_> =
-        state.backends.iter().filter(|(_, ready)| *ready).map(|(backend, _)| backend.serves).collect();
+        state.backends.iter().filter(|known| known.is_ready).map(|known| known.backend.serves).collect();
     ready.get(state.turn.checked_rem(ready.len())?).copied()
 }
 
 async fn probe(state: Arc<Mutex<State>>) {
     loop {
-        let backends: Vec<_> = lock(&state).backends.iter().map(|(backend, _)| *backend).collect();
+        let backends: Vec<_> = lock(&state).backends.iter().map(|known| known.backend).collect();
         for backend in backends {
             let answered = tokio::time::timeout(Duration::from_secs(1), is_ready(backend.probed)).await;
-            let ready = answered.is_ok_and(|answer| answer.is_ok_and(|ready| ready));
-            if let Some((_, known)) = lock(&state).backends.iter_mut().find(|(known, _)| *known == backend) {
-                *known = ready;
+            let answer = answered.ok().and_then(Result::ok);
+            if let Some(known) = lock(&state).backends.iter_mut().find(|known| known.backend == backend) {
+                known.probed(answer);
             }
         }
         tokio::time::sleep(PROBE_EVERY).await;
     }
 }
 
-/// Whether `/readyz` answers 200.
-pub async fn is_ready(probed: SocketAddr) -> std::io::Result<bool> {
-    Ok(readiness(probed).await?.starts_with("HTTP/1.1 200"))
+/// Whether `/readyz` answers 200. A connection that is closed before there is a status is no answer.
+async fn is_ready(probed: SocketAddr) -> std::io::Result<bool> {
+    let answer = readiness(probed).await?;
+    match answer.strip_prefix("HTTP/1.1 ") {
+        Some(status) => Ok(status.starts_with("200")),
+        None => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// The whole answer of `/readyz`.
@@ -131,4 +163,24 @@ pub async fn readiness(probed: SocketAddr) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_that_it_is_unready_is_believed_at_once_and_who_is_silent_the_third_time() {
+        let backend = Backend { serves: ([127, 0, 0, 1], 1).into(), probed: ([127, 0, 0, 1], 2).into() };
+        let mut known = Known { backend, is_ready: false, unanswered: 0 };
+        let mut after = |answer| {
+            known.probed(answer);
+            known.is_ready
+        };
+        assert!(!after(None));
+        assert!(after(Some(true)));
+        assert!(after(None) && after(None) && after(Some(true)));
+        assert!(after(None) && after(None) && !after(None) && !after(None));
+        assert!(after(Some(true)) && !after(Some(false)));
+    }
 }
