@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::machine::{Machine, Setup};
+use super::machine::{Machine, Setup, Unknown};
 use super::pods;
 use crate::ec2::{Instance, Query};
 
@@ -27,6 +27,8 @@ const TRIES_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub enum Boot {
     /// Under way.
     Booting,
+    /// EC2 has not told the machine what it is, and why; it is asked again.
+    Untold(String),
     /// The node of this name is registered.
     Registered(String),
     /// The machine has not joined, and why.
@@ -150,7 +152,7 @@ async fn next_instances(query: &Query, changed: &mut watch::Receiver<u64>) -> Ve
     }
 }
 
-/// Boots a machine and keeps it on. What is wrong in its user data stays wrong; a cluster that does not answer is tried
+/// Boots a machine and keeps it on. What is wrong in its user data stays wrong; EC2 and a cluster that do not answer are tried
 /// again, as a kubelet does.
 async fn boot(
     query: Query,
@@ -159,9 +161,13 @@ async fn boot(
     registered: UnboundedSender<(String, Machine)>,
 ) {
     let id = instance.id.clone();
-    let setup = match Setup::read(&query, instance).await {
-        Ok(setup) => setup,
-        Err(error) => return note(&boots, &id, Boot::Failed(format!("{error:#}"))),
+    let setup = loop {
+        match Setup::read(&query, &instance).await {
+            Ok(setup) => break setup,
+            Err(Unknown::Wrong(error)) => return note(&boots, &id, Boot::Failed(format!("{error:#}"))),
+            Err(Unknown::Untold(error)) => note(&boots, &id, Boot::Untold(format!("{error:#}"))),
+        }
+        tokio::time::sleep(TRIES_AGAIN_AFTER).await;
     };
     let machine = loop {
         match Machine::join(&setup).await {

@@ -41,16 +41,25 @@ pub(crate) struct Setup {
     resources: Resources,
 }
 
+/// Why a machine does not know itself.
+pub(crate) enum Unknown {
+    /// The user data is wrong, and stays so.
+    Wrong(anyhow::Error),
+    /// EC2 has not told, and may when it is asked again.
+    Untold(anyhow::Error),
+}
+
 impl Setup {
     /// Reads the user data and looks at the hardware.
-    pub(crate) async fn read(query: &Query, instance: Instance) -> Result<Self> {
-        let user_data = query.user_data(&instance.id).await?;
-        let user_data = BASE64_STANDARD.decode(user_data).context("the user data is not base64")?;
-        let bootstrap = Bootstrap::read(&user_data)?;
-        let size = query.instance_size(&instance.instance_type).await?;
-        let root = query.root_volume_gibibytes(&instance.id).await?;
+    pub(crate) async fn read(query: &Query, instance: &Instance) -> Result<Self, Unknown> {
+        let user_data = query.user_data(&instance.id).await.map_err(Unknown::Untold)?;
+        let user_data = BASE64_STANDARD.decode(user_data).context("the user data is not base64");
+        let user_data = user_data.map_err(Unknown::Wrong)?;
+        let bootstrap = Bootstrap::read(&user_data).map_err(|error| Unknown::Wrong(error.into()))?;
+        let size = query.instance_size(&instance.instance_type).await.map_err(Unknown::Untold)?;
+        let root = query.root_volume_gibibytes(&instance.id).await.map_err(Unknown::Untold)?;
         let resources = Resources::of(&size, root, &bootstrap.kubelet);
-        Ok(Self { instance, bootstrap, architecture: size.architecture, resources })
+        Ok(Self { instance: instance.clone(), bootstrap, architecture: size.architecture, resources })
     }
 }
 
