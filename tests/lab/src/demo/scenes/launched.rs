@@ -67,15 +67,17 @@ async fn tell_the_way(stage: &Stage, pod: &Pod) -> Result<()> {
     let claim = claim_of(stage, &node).await?;
     let fleet = launch_of(stage, &claim).context("no CreateFleet has the claim's token")?;
     let claim = claim.name_any();
-    let seen = |moment, key: &str| {
-        stage.timeline.at(moment, key).with_context(|| format!("{moment:?} of {key} was not seen"))
+    // The timeline's watches are not those by which the pod was seen to run.
+    let seen = async |moment, key: &str| {
+        let what = format!("{moment:?} of {key} is seen");
+        stage.until(&what, async || Ok(stage.timeline.at(moment, key))).await
     };
-    let created = seen(Moment::PodCreated, &key)?;
+    let created = seen(Moment::PodCreated, &key).await?;
     let running = fleet.arrived + fleet.took.unwrap_or_default();
     let moments = [
         ("pod created, and patched by the webhook in the same call", created, String::new()),
-        ("pending: no node will do", seen(Moment::PodUnschedulable, &key)?, String::new()),
-        ("NodeClaim", seen(Moment::ClaimCreated, &claim)?, claim.clone()),
+        ("pending: no node will do", seen(Moment::PodUnschedulable, &key).await?, String::new()),
+        ("NodeClaim", seen(Moment::ClaimCreated, &claim).await?, claim.clone()),
         (
             "CreateFleet arrives at EC2",
             fleet.arrived,
@@ -86,11 +88,11 @@ async fn tell_the_way(stage: &Stage, pod: &Pod) -> Result<()> {
             running,
             fleet.launched.first().map(|it| format!("{}, {}", it.id, it.instance_type)).unwrap_or_default(),
         ),
-        ("node registered, closed to all", seen(Moment::NodeRegistered, &node)?, node.clone()),
-        ("node open: labels and taints are on it", seen(Moment::NodeAdopted, &node)?, String::new()),
-        ("node ready", seen(Moment::NodeReady, &node)?, String::new()),
-        ("pod bound", seen(Moment::PodBound, &key)?, String::new()),
-        ("pod running", seen(Moment::PodRunning, &key)?, String::new()),
+        ("node registered, closed to all", seen(Moment::NodeRegistered, &node).await?, node.clone()),
+        ("node open: labels and taints are on it", seen(Moment::NodeAdopted, &node).await?, String::new()),
+        ("node ready", seen(Moment::NodeReady, &node).await?, String::new()),
+        ("pod bound", seen(Moment::PodBound, &key).await?, String::new()),
+        ("pod running", seen(Moment::PodRunning, &key).await?, String::new()),
     ];
     let mut moments = moments.to_vec();
     moments.sort_by_key(|(_, at, _)| *at);
@@ -106,10 +108,11 @@ async fn tell_the_way(stage: &Stage, pod: &Pod) -> Result<()> {
 }
 
 async fn claim_of(stage: &Stage, node: &str) -> Result<DynamicObject> {
-    let claims = stage.claims().list(&ListParams::default()).await?;
     let is_its =
         |claim: &DynamicObject| claim.data.pointer("/status/nodeName").and_then(Value::as_str) == Some(node);
-    claims.into_iter().find(is_its).with_context(|| format!("node {node} has no claim"))
+    // The node is opened a moment before its claim says which it is.
+    let find = async || Ok(stage.claims().list(&ListParams::default()).await?.into_iter().find(is_its));
+    stage.until(&format!("a claim has node {node}"), find).await
 }
 
 fn launch_of(stage: &Stage, claim: &DynamicObject) -> Option<Call> {

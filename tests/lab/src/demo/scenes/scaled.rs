@@ -12,7 +12,7 @@ use crate::demo::tell::{self, seconds};
 use crate::timeline::Moment;
 
 /// Draining, terminating and seeing that an instance is gone takes several polls.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The example pools let a node rest for half a minute, and two go at once. The story is shorter.
 const HURRY: &str = r#"{"spec":{"disruption":{"consolidateAfter":"10s","budgets":[{"nodes":"100%"}]}}}"#;
