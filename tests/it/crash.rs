@@ -11,7 +11,7 @@ use treenail::api::nodeclaim::NodeClaim;
 use treenail_lab::{Lab, User};
 
 use crate::support::claims::await_class;
-use crate::support::cluster::{administrator, apply, namespace, soon};
+use crate::support::cluster::{A_WHILE, administrator, apply, found_within, namespace};
 use crate::support::tell;
 use crate::support::world::World;
 
@@ -54,9 +54,8 @@ fn a_forgotten_launch_whose_repetition_is_refused_for_a_while_is_not_made_twice(
         let refused = front.refuse("CreateFleet", "UnauthorizedOperation");
         let (before, _) = launches(lab);
         let _successor = world.treenail.start_controller(lab, &[]).await.unwrap();
-        soon("it is refused again and again", async || (launches(lab).0 >= before + 3).then_some(()))
-            .await
-            .unwrap();
+        let is_refused = async || (launches(lab).0 >= before + 3).then_some(());
+        found_within(A_WHILE, "it is refused again and again", is_refused).await.unwrap();
         drop(refused);
         pod_runs(&client).await;
 
@@ -78,9 +77,10 @@ async fn kill_in_launch(world: &World, client: &Client) {
     assert_eq!(front.lifetimes().len(), 1, "the call took effect");
 }
 
+/// A controller that was killed holds its lease until that runs out; only then does its successor begin.
 async fn pod_runs(client: &Client) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), "crash");
-    soon("the pod runs", async || {
+    found_within(A_WHILE, "the pod runs", async || {
         let pods = pods.list(&ListParams::default()).await.ok()?.items;
         let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
         (pods.len() == 1 && phase(&pods[0]).as_deref() == Some("Running")).then_some(())

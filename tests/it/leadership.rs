@@ -7,7 +7,8 @@ use serde_json::json;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
-use crate::support::cluster::{administrator, apply, eventually, namespace};
+use crate::support::claims::await_class;
+use crate::support::cluster::{A_WHILE, administrator, apply, eventually, namespace, within};
 use crate::support::world::World;
 
 #[test]
@@ -22,7 +23,7 @@ fn when_the_leader_is_killed_the_other_takes_over_and_statuses_go_on() {
         let _second = world.treenail.start_controller(&world.lab, &[]).await.unwrap();
         world.kill_controller();
         let has_changed = |lease: Option<&Lease>| lease.is_some_and(|lease| holder(lease) != leader);
-        eventually(&leases, "treenail-leader-election", has_changed).await.unwrap();
+        within(A_WHILE, &leases, "treenail-leader-election", has_changed).await.unwrap();
         let manifest = "apiVersion: treenail.dev/v1alpha1\nkind: WorkloadType\nmetadata: {name: late}\nspec: {pools: [{name: application}]}\n";
         let outcome = apply(&world.lab, &User::administrator(), manifest).await;
         assert!(outcome.success, "{}", outcome.stderr);
@@ -77,6 +78,7 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
         let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-system");
         let given_up = Patch::Merge(json!({ "spec": { "holderIdentity": "" } }));
         leases.patch("karpenter-leader-election", &PatchParams::default(), &given_up).await.unwrap();
+        await_class(&client, "default").await;
         let runs = |pod: Option<&Pod>| {
             pod.and_then(|pod| pod.status.as_ref()).is_some_and(|it| it.phase.as_deref() == Some("Running"))
         };

@@ -14,6 +14,10 @@ use treenail_lab::{Lab, User, UserData, wait};
 /// How long anything may take that is expected to happen.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// How long anything may take on whose way there are waits of a fixed length: for a dead leader's lease to run out, for a claim to end (ten
+/// seconds of quiet, five of being marked, ten until a Node that is gone is known to stay so), for a process to be started.
+pub(crate) const A_WHILE: Duration = Duration::from_mins(2);
+
 /// The unprivileged user.
 pub(crate) fn alice() -> User {
     User::named("alice")
