@@ -115,6 +115,16 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGSTOP: the process stands still until it is told to go on.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Sends SIGCONT: a process that was paused goes on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let mut child = self.lock();
         // Not yet waited for, so the id cannot belong to another process.
