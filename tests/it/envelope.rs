@@ -4,11 +4,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::runtime::conditions::is_pod_running;
 use serde_json::json;
+use treenail::api::nodeclaim::NodeClaim;
 use treenail::api::workload_type::{Envelope, WorkloadType};
 use treenail::model::{Quantity, ResourceList};
 use treenail_lab::User;
 use treenail_lab::kubectl::Outcome;
 
+use crate::support::claims::{await_class, holds};
 use crate::support::cluster::{administrator, apply, eventually, kubectl, namespace, soon};
 use crate::support::world::{World, on_treenail};
 
@@ -116,6 +118,8 @@ fn what_the_envelope_holds_is_admitted_and_runs_and_a_mebibyte_more_is_refused()
         use_types(world, &["c7i.xlarge"]).await;
         check(world, "c7i.xlarge").await;
 
+        let client = administrator(&world.lab).await;
+        await_class(&client, "default").await;
         let claim = json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
             "metadata": { "name": TYPE, "labels": { "karpenter.sh/nodepool": TYPE } },
@@ -125,13 +129,16 @@ fn what_the_envelope_holds_is_admitted_and_runs_and_a_mebibyte_more_is_refused()
                 "taints": [{ "key": TYPE, "effect": "NoSchedule" }],
             },
         });
-        for manifest in [claim.to_string(), manifest("Pod", "largest", &exactly)] {
-            let outcome = apply(&world.lab, &User::administrator(), &manifest).await;
-            assert!(outcome.success, "{}", outcome.stderr);
-        }
-        let pods: Api<Pod> = Api::namespaced(administrator(&world.lab).await, TYPE);
+        let outcome = apply(&world.lab, &User::administrator(), &claim.to_string()).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        // Before, nobody knows how much room it has, and the pod would get a second one.
+        let claims: Api<NodeClaim> = Api::all(client.clone());
+        eventually(&claims, TYPE, holds("Initialized")).await.unwrap();
+        let outcome = apply(&world.lab, &User::administrator(), &manifest("Pod", "largest", &exactly)).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        let pods: Api<Pod> = Api::namespaced(client.clone(), TYPE);
         eventually(&pods, "largest", is_pod_running()).await.unwrap();
-        let types: Api<WorkloadType> = Api::all(administrator(&world.lab).await);
+        let types: Api<WorkloadType> = Api::all(client);
         let costs = |workload_type: Option<&WorkloadType>| {
             let status = workload_type.and_then(|workload_type| workload_type.status.as_ref());
             status.is_some_and(|status| status.hourly_cost.as_deref() == Some("0.1785"))

@@ -8,8 +8,8 @@ use treenail::api::conditions::find;
 use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::nodeclaim::NodeClaim;
 
-use crate::support::claims::{await_class, claim, create, holds, soon_event, until_nothing_is_left};
-use crate::support::cluster::{administrator, eventually};
+use crate::support::claims::{await_class, claim, create, holds, is_gone, soon_event, until_nothing_is_left};
+use crate::support::cluster::{A_WHILE, administrator, eventually, within};
 use crate::support::world::on_treenail;
 
 #[test]
@@ -79,13 +79,7 @@ fn a_claim_that_asks_for_what_is_not_there_says_so_and_launches_nothing() {
         soon_event(&administrator(&world.lab).await, "no-class", "LaunchFailed").await;
         claims.delete("no-class", &DeleteParams::default()).await.unwrap();
         // For half a minute after its creation an instance might still show up that nobody knows of.
-        tokio::time::timeout(std::time::Duration::from_mins(1), async {
-            while claims.get_opt("no-class").await.unwrap().is_some() {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
-        })
-        .await
-        .unwrap();
+        within(A_WHILE, &claims, "no-class", is_gone::<NodeClaim>).await.unwrap();
     });
 }
 
@@ -110,7 +104,7 @@ fn a_class_goes_after_its_last_claim_and_takes_along_what_was_made_for_it() {
         soon_event(&client, "passing", "WaitingOnNodeClaimTermination").await;
         assert!(classes.get_opt("passing").await.unwrap().is_some(), "it goes before its claim");
         claims.delete("of-passing", &DeleteParams::default()).await.unwrap();
-        eventually(&classes, "passing", |class: Option<&Ec2NodeClass>| class.is_none()).await.unwrap();
+        within(A_WHILE, &classes, "passing", is_gone::<Ec2NodeClass>).await.unwrap();
         assert!(!templates().await.contains(">passing<"), "its launch template stays");
     });
 }

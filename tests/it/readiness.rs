@@ -12,8 +12,8 @@ use treenail::api::nodepool::NodePool;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
-use crate::support::claims::{await_class, claim, create, holds, soon_event};
-use crate::support::cluster::{administrator, apply, eventually};
+use crate::support::claims::{await_class, claim, create, holds, is_gone, soon_event};
+use crate::support::cluster::{A_WHILE, administrator, apply, eventually, within};
 use crate::support::world::{World, on_treenail};
 
 /// A pool of the class, and a type that names it.
@@ -26,13 +26,20 @@ fn pool_and_type(name: &str, class: &str, instance_type: &str) -> Value {
             "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": class },
             "requirements": [requirement],
             "taints": [{ "key": "node-type", "value": name, "effect": "NoSchedule" }],
-        } } },
+        } }, "disruption": { "consolidationPolicy": "WhenEmpty", "consolidateAfter": "Never" } },
     });
     let workload_type = json!({
         "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": name },
         "spec": { "pools": [{ "name": name }] },
     });
     json!({ "apiVersion": "v1", "kind": "List", "items": [pool, workload_type] })
+}
+
+/// Takes the pool and the type away again: other tests are told of every pool.
+async fn delete_pool_and_type(world: &World, name: &str) {
+    let (client, now) = (administrator(&world.lab).await, DeleteParams::default());
+    Api::<WorkloadType>::all(client.clone()).delete(name, &now).await.unwrap();
+    Api::<NodePool>::all(client).delete(name, &now).await.unwrap();
 }
 
 /// A class whose subnets have this value of the tag that the lab's own have.
@@ -127,6 +134,7 @@ fn a_pool_from_which_nothing_can_be_launched_is_not_ready_and_neither_is_its_typ
             let told = format!("NodePool {name}: ");
             is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", &told)).await;
             is_told(world, name, of_type, "PoolsReady", ("NodePoolNotReady", message)).await;
+            delete_pool_and_type(world, name).await;
         }
     });
 }
@@ -158,8 +166,9 @@ fn a_class_that_is_being_deleted_says_which_claims_hold_it_and_goes_after_the_la
         is_told(world, NAME, of_type, "PoolsReady", ("NodePoolNotReady", leaving)).await;
 
         claims.delete("leaving-1", &DeleteParams::default()).await.unwrap();
-        eventually(&classes, NAME, |class: Option<&Ec2NodeClass>| class.is_none()).await.unwrap();
+        within(A_WHILE, &classes, NAME, is_gone::<Ec2NodeClass>).await.unwrap();
         let missing = "EC2NodeClass leaving does not exist; create it";
         is_told(world, NAME, of_pool, "NodeClassReady", ("NodeClassNotFound", missing)).await;
+        delete_pool_and_type(world, NAME).await;
     });
 }

@@ -12,8 +12,8 @@ use treenail::api::conditions::find;
 use treenail::api::nodeclaim::NodeClaim;
 use treenail_lab::kubelet::Boot;
 
-use crate::support::claims::{claim, create, holds, soon_event, state, until_nothing_is_left};
-use crate::support::cluster::{administrator, eventually, soon};
+use crate::support::claims::{claim, create, holds, is_gone, soon_event, state, until_nothing_is_left};
+use crate::support::cluster::{A_WHILE, administrator, eventually, soon, within};
 use crate::support::world::{World, on_treenail};
 
 /// Changes the node configuration in user data of this claim, and no other.
@@ -47,8 +47,12 @@ async fn machine_fails(world: &World, name: &str) -> String {
     })
     .await
     .unwrap();
-    let status = claims.get(name).await.unwrap().status.unwrap();
-    assert_eq!(find(&status.conditions, "Registered").unwrap().reason, "NodeNotFound");
+    let is_without_node = |claim: Option<&NodeClaim>| {
+        let status = claim.and_then(|claim| claim.status.as_ref());
+        let registered = status.and_then(|status| find(&status.conditions, "Registered"));
+        registered.is_some_and(|condition| condition.reason == "NodeNotFound")
+    };
+    eventually(&claims, name, is_without_node).await.unwrap();
     let nodes: Api<Node> = Api::all(administrator(&world.lab).await);
     let nodes = nodes.list(&kube::api::ListParams::default()).await.unwrap();
     let is_its = |node: &Node| node.spec.as_ref().unwrap().provider_id.as_ref() == Some(&provider_id);
@@ -112,13 +116,18 @@ fn a_missing_pool_taint_is_put_on_before_the_node_is_opened() {
             taints.iter().map(|taint| taint.key.clone()).collect()
         };
         let has = |keys: &[String], key: &str| keys.iter().any(|other| other == key);
-        let seen: Vec<_> = versions.lock().unwrap().iter().map(keys).collect();
+        // The watch of the Nodes may be behind that of the claim.
+        let seen = soon("the open node is seen", async || {
+            let seen: Vec<_> = versions.lock().unwrap().iter().map(keys).collect();
+            (!has(seen.last()?, "karpenter.sh/unregistered")).then_some(seen)
+        });
+        let seen = seen.await.unwrap();
         assert!(seen.iter().any(|keys| !has(keys, "node-type")), "it registered with the taint: {seen:?}");
         for keys in &seen {
             assert!(has(keys, "karpenter.sh/unregistered") || has(keys, "node-type"), "open: {seen:?}");
         }
         claims.delete("no-pool-taint", &DeleteParams::default()).await.unwrap();
-        eventually(&claims, "no-pool-taint", |claim: Option<&NodeClaim>| claim.is_none()).await.unwrap();
+        within(A_WHILE, &claims, "no-pool-taint", is_gone::<NodeClaim>).await.unwrap();
     });
 }
 
@@ -132,7 +141,7 @@ fn a_node_that_registers_open_is_never_registered_and_is_terminated() {
         let versions = watched(world, "open").await;
         let claims = create(world, &claim("open")).await;
         soon_event(&administrator(&world.lab).await, "open", "UnregisteredTaintMissing").await;
-        eventually(&claims, "open", |claim: Option<&NodeClaim>| claim.is_none()).await.unwrap();
+        within(A_WHILE, &claims, "open", is_gone::<NodeClaim>).await.unwrap();
         let versions = versions.lock().unwrap().clone();
         assert!(!versions.is_empty(), "it was there");
         let registered = |node: &Node| {

@@ -4,9 +4,9 @@ use futures::future::join_all;
 use kube::api::{Api, ListParams};
 use treenail::api::nodeclaim::NodeClaim;
 
-use super::history::{History, State};
-use super::{A_WHILE, event, instance_state, machine, pool};
-use crate::support::cluster::{administrator, found_within};
+use super::history::History;
+use super::{event, instance_state, machine, pool};
+use crate::support::cluster::{A_WHILE, administrator, found_within};
 use crate::support::world::on_treenail;
 
 #[test]
@@ -25,12 +25,9 @@ fn of_ten_empty_nodes_never_more_than_two_are_disrupted_at_once() {
         })
         .await
         .unwrap();
-        let last = |name: &String| history.of(name).last().copied();
-        found_within(A_WHILE, "all is seen", async || {
-            names.iter().all(|name| last(name) == Some(State::ClaimGone)).then_some(())
-        })
-        .await
-        .unwrap();
+        for name in &names {
+            history.until_gone(name).await;
+        }
         assert_eq!(history.most_disrupted(), 2, "{:?}", history.all());
         assert!(
             event(world, "ten", "DisruptionBlocked")

@@ -4,8 +4,9 @@ use kube::api::Api;
 use treenail::api::nodeclaim::NodeClaim;
 use treenail_lab::{CLUSTER_NAME, UserData};
 
-use super::{A_WHILE, event, instance_state, is_gone, machine, pool};
-use crate::support::cluster::{administrator, found_within, within};
+use super::{event, instance_state, machine, pool};
+use crate::support::claims::is_gone;
+use crate::support::cluster::{A_WHILE, administrator, found_within, within};
 use crate::support::world::{World, on_treenail};
 
 #[test]

@@ -11,7 +11,9 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::task::JoinSet;
 use treenail::api::nodeclaim::NodeClaim;
 
-use super::{holds, is_disrupted};
+use super::is_disrupted;
+use crate::support::claims::holds;
+use crate::support::cluster::{A_WHILE, found_within};
 
 /// A state of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +81,13 @@ impl History {
             self.all().into_iter().filter(|(name, _)| name == claim).map(|(_, state)| state).collect();
         states.dedup();
         states
+    }
+
+    /// Waits until it is seen here, too, that the claim is gone: whoever else saw it may have been earlier.
+    pub(super) async fn until_gone(&self, claim: &str) {
+        let what = format!("the end of {claim} is seen");
+        let is_seen = async || (self.of(claim).last() == Some(&State::ClaimGone)).then_some(());
+        found_within(A_WHILE, &what, is_seen).await.unwrap();
     }
 
     /// The most claims that were disrupted at once: marked, or on their way out.

@@ -1,17 +1,14 @@
 //! Nodes go: when nothing needs them, when somebody asks for it, and when their instances are gone. Claims are made by hand here.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
-use treenail::api::conditions::is_true;
-use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::nodeclaim::NodeClaim;
 use treenail_lab::User;
 
-use crate::support::cluster::{administrator, apply, eventually, soon, within};
+use crate::support::claims::{await_class, holds};
+use crate::support::cluster::{A_WHILE, administrator, apply, soon, within};
 use crate::support::world::World;
 
 mod budget;
@@ -20,9 +17,6 @@ mod emptiness;
 mod garbage;
 mod history;
 mod termination;
-
-/// How long a node takes at most to go: ten seconds of quiet, five of being marked, and the rest.
-const A_WHILE: Duration = Duration::from_mins(2);
 
 /// The taint of every node here: nobody else's pods are to come.
 fn taint(pool: &str) -> Value {
@@ -66,12 +60,7 @@ async fn claim(world: &World, pool: &str, name: &str) -> Api<NodeClaim> {
 /// The same, with startup taints.
 async fn claim_with(world: &World, pool: &str, name: &str, startup_taints: Value) -> Api<NodeClaim> {
     let client = administrator(&world.lab).await;
-    let classes: Api<Ec2NodeClass> = Api::all(client.clone());
-    let is_ready = |class: Option<&Ec2NodeClass>| {
-        let status = class.and_then(|class| class.status.as_ref());
-        status.is_some_and(|status| is_true(&status.conditions, "Ready"))
-    };
-    eventually(&classes, "default", is_ready).await.unwrap();
+    await_class(&client, "default").await;
     let claim: NodeClaim = serde_json::from_value(json!({
         "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
         "metadata": { "name": name, "labels": { "karpenter.sh/nodepool": pool } },
@@ -112,17 +101,6 @@ async fn machine_of(claims: &Api<NodeClaim>, name: &str, condition: &'static str
     let status = claims.get(name).await.unwrap().status.unwrap();
     let instance = status.provider_id.unwrap().rsplit_once('/').unwrap().1.to_owned();
     Machine { node: status.node_name.unwrap(), instance }
-}
-
-fn holds(condition: &'static str) -> impl Fn(Option<&NodeClaim>) -> bool {
-    move |claim| {
-        let status = claim.and_then(|claim| claim.status.as_ref());
-        status.is_some_and(|status| is_true(&status.conditions, condition))
-    }
-}
-
-fn is_gone<K>(object: Option<&K>) -> bool {
-    object.is_none()
 }
 
 fn is_disrupted(node: &Node) -> bool {

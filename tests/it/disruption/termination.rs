@@ -7,10 +7,9 @@ use serde_json::json;
 use treenail::api::nodeclaim::NodeClaim;
 use treenail_lab::User;
 
-use super::{
-    A_WHILE, assert_nothing_is_left, event, instance_state, is_gone, machine, on_pool, pool, run_pod,
-};
-use crate::support::cluster::{administrator, eventually, found_within, kubectl, namespace, within};
+use super::{assert_nothing_is_left, event, instance_state, machine, on_pool, pool, run_pod};
+use crate::support::claims::is_gone;
+use crate::support::cluster::{A_WHILE, administrator, eventually, found_within, kubectl, namespace, within};
 use crate::support::world::{World, on_treenail};
 
 pub(super) async fn delete_by_hand(world: &World, claim: &str) {

@@ -9,7 +9,7 @@ use treenail::api::conditions::is_true;
 use treenail::api::ec2nodeclass::Ec2NodeClass;
 use treenail::api::nodeclaim::NodeClaim;
 
-use super::cluster::{administrator, eventually, soon};
+use super::cluster::{A_WHILE, administrator, eventually, soon, within};
 use super::world::World;
 
 /// A claim as the provisioner would make it, of the pool `application`.
@@ -36,6 +36,11 @@ pub(crate) fn holds(condition: &'static str) -> impl Fn(Option<&NodeClaim>) -> b
         let status = claim.and_then(|claim| claim.status.as_ref());
         status.is_some_and(|status| is_true(&status.conditions, condition))
     }
+}
+
+/// Whether there is no such object, or no longer.
+pub(crate) fn is_gone<K>(object: Option<&K>) -> bool {
+    object.is_none()
 }
 
 /// Creates the claim once its class can be launched from.
@@ -76,7 +81,7 @@ pub(crate) async fn until_nothing_is_left(
     provider_id: &str,
     node: &str,
 ) {
-    eventually(claims, claim, |claim: Option<&NodeClaim>| claim.is_none()).await.unwrap();
+    within(A_WHILE, claims, claim, is_gone::<NodeClaim>).await.unwrap();
     let nodes: Api<Node> = Api::all(administrator(&world.lab).await);
     assert!(nodes.get_opt(node).await.unwrap().is_none(), "the Node outlives its claim");
     let left = state(world, provider_id).await;
