@@ -15,7 +15,7 @@ use serde_json::json;
 use treenail_lab::treenail::WebhookReplica;
 
 use crate::support::cluster::{administrator, found_within, namespace};
-use crate::support::load::while_pods_are_created;
+use crate::support::load::{give_calls_time, while_pods_are_created};
 use crate::support::tell;
 use crate::support::world::World;
 
@@ -33,6 +33,7 @@ fn no_call_fails_while_the_authority_is_replaced() {
         world.balancer.serves(other.backend()).await.unwrap();
         namespace(lab, "rotated", &[("treenail.dev/workload-type", "application")]).await;
         let client = administrator(lab).await;
+        give_calls_time(&client).await;
         let pods: Api<Pod> = Api::namespaced(client.clone(), "rotated");
         let secrets: Api<Secret> = Api::namespaced(client.clone(), "treenail-system");
         let secret = secrets.get("treenail-webhook-authority").await.unwrap();
@@ -75,6 +76,7 @@ fn no_call_fails_while_the_files_of_a_certificate_are_replaced() {
         let lab = &world.lab;
         namespace(lab, "files", &[("treenail.dev/workload-type", "application")]).await;
         let client = administrator(lab).await;
+        give_calls_time(&client).await;
         let pods: Api<Pod> = Api::namespaced(client.clone(), "files");
         // Who publishes bundles by itself would undo what is published by hand.
         world.webhook.process.kill();
@@ -122,7 +124,8 @@ fn no_call_fails_while_the_files_of_a_certificate_are_replaced() {
 /// Waits until the replica has begun to serve a certificate for so many times.
 async fn serves_for_the(times: usize, replica: &WebhookReplica) {
     found_within(PATIENCE, "the new certificate is served", async || {
-        (replica.process.log_tail().matches("a new certificate is served").count() >= times).then_some(())
+        let log = std::fs::read_to_string(replica.process.log()).ok()?;
+        (log.matches("a new certificate is served").count() >= times).then_some(())
     })
     .await
     .unwrap();

@@ -12,6 +12,7 @@ use treenail_lab::balancer::readiness;
 use crate::support::cluster::{
     administrator, alice, apply, await_event, empower_alice, eventually, namespace, node_of_type, soon,
 };
+use crate::support::load::give_calls_time;
 use crate::support::tell;
 use crate::support::world::{World, on_treenail};
 
@@ -35,6 +36,7 @@ fn no_call_fails_while_replicas_come_and_go() {
     on_own_cluster(async |world| {
         let lab = &world.lab;
         namespace(lab, "rolling", &[("treenail.dev/workload-type", "application")]).await;
+        give_calls_time(&administrator(lab).await).await;
         let (calls, failures) = (std::cell::Cell::new(0), std::cell::RefCell::new(Vec::new()));
         let pods: Api<Pod> = Api::namespaced(administrator(lab).await, "rolling");
         let caller = async || {
@@ -52,7 +54,8 @@ fn no_call_fails_while_replicas_come_and_go() {
         let load = futures::future::join_all((0..CALLERS).map(|_| caller()));
         let roll = async {
             // From here on no replica of before is there: every call goes to those that come and go.
-            let flags = ["--shutdown-delay=1s"];
+            // Within that time the balancer has to take up that a replica is about to go.
+            let flags = ["--shutdown-delay=5s"];
             let mut current = world.treenail.start_webhook(lab, &world.balancer, &flags).await.unwrap();
             current.await_ready().await.unwrap();
             // As a rollout does, which waits for the endpoint of the new before it ends the old.

@@ -3,9 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, PostParams};
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
+use treenail_lab::wait;
 
 /// Calls at once, and the pause of each caller: enough that no moment passes without one, and little enough to leave others their share.
 const CALLERS: usize = 4;
@@ -22,10 +27,31 @@ impl Load {
     /// Waits until so many more calls have been answered.
     pub(crate) async fn await_calls(&self, more: usize) {
         let wanted = self.calls.get() + more;
-        while self.calls.get() < wanted {
-            tokio::time::sleep(PAUSE).await;
-        }
+        let answers = async {
+            while self.calls.get() < wanted {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        wait::patiently(&format!("{more} more calls are answered"), answers).await.unwrap();
     }
+}
+
+/// Gives the webhook ten seconds for each call. As it is installed it has two to patch a pod, and one that it missed is refused: on a busy
+/// machine a call may take so long, which is no failure of what goes on meanwhile.
+pub(crate) async fn give_calls_time(client: &Client) {
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let entries = mutating.get("treenail").await.unwrap().webhooks.unwrap().len();
+    mutating.patch("treenail", &PatchParams::default(), &ten_seconds(entries)).await.unwrap();
+    let entries = validating.get("treenail").await.unwrap().webhooks.unwrap().len();
+    validating.patch("treenail", &PatchParams::default(), &ten_seconds(entries)).await.unwrap();
+}
+
+fn ten_seconds(entries: usize) -> Patch<()> {
+    let of_entry =
+        |entry| json!({ "op": "add", "path": format!("/webhooks/{entry}/timeoutSeconds"), "value": 10 });
+    let operations: Vec<_> = (0..entries).map(of_entry).collect();
+    Patch::Json(serde_json::from_value(operations.into()).unwrap())
 }
 
 /// Creates pods (as a dry run) in a namespace of a workload type for as long as `work` takes. Each must be patched, and none refused. Says
