@@ -7,7 +7,7 @@ use kube::runtime::conditions::is_pod_running;
 use treenail_lab::User;
 
 use crate::support::cluster::{
-    administrator, apply, eventually, kubectl, namespace, node_of, node_of_type, soon,
+    administrator, apply, eventually, kubectl, may, namespace, node_of, node_of_type, soon,
 };
 use crate::support::world::{World, on_treenail};
 
@@ -144,6 +144,7 @@ subjects: [{kind: User, name: bob, apiGroup: rbac.authorization.k8s.io}]
     on_treenail(async |world| {
         let outcome = apply(&world.lab, &User::administrator(), ROLE).await;
         assert!(outcome.success, "{}", outcome.stderr);
+        may(&world.lab, "bob", "create", "namespaces", None).await;
         run(world, &["create", "namespace", "legit-granted", "--as=bob"]).await;
         let label = async |label: &str| {
             let arguments = ["label", "--overwrite", "namespace", "legit-granted", label, "--as=bob"];

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::Condition;
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -142,6 +143,26 @@ pub(crate) async fn empower_alice(lab: &Lab, namespaces: &[&str]) {
         [ALICE.to_owned()].into_iter().chain(namespaces.iter().flat_map(binding)).collect();
     let outcome = apply(lab, &User::administrator(), &manifest).await;
     assert!(outcome.success, "{}", outcome.stderr);
+    may(lab, "alice", "create", "namespaces", None).await;
+    for namespace in namespaces {
+        for resource in ["pods", "bindings"] {
+            may(lab, "alice", "create", resource, Some(namespace)).await;
+        }
+    }
+}
+
+/// Waits until the user may do this: the API server takes up roles and bindings a moment after they are written.
+pub(crate) async fn may(lab: &Lab, user: &str, verb: &str, resource: &str, namespace: Option<&str>) {
+    let reviews: Api<SubjectAccessReview> = Api::all(administrator(lab).await);
+    let attributes = json!({ "verb": verb, "resource": resource, "namespace": namespace });
+    let review = json!({ "spec": { "user": user, "resourceAttributes": attributes } });
+    let review = serde_json::from_value(review).expect("a review");
+    soon(&format!("{user} may {verb} {resource}"), async || {
+        let judged = reviews.create(&PostParams::default(), &review).await.ok()?;
+        judged.status?.allowed.then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 const ALICE: &str = "
