@@ -6,7 +6,11 @@
 
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
+use tower::util::MapResponseLayer;
+
+use super::utf8;
 
 /// How long a watch is asked for. The API server ends it then, and it is taken up where it ended.
 pub const WATCH_FOR: Duration = Duration::from_mins(1);
@@ -20,7 +24,8 @@ pub async fn find() -> Result<Config, kube::config::InferConfigError> {
 
 /// A client with these settings.
 pub fn connect(config: Config) -> Result<Client, kube::Error> {
-    Client::try_from(config)
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&MapResponseLayer::new(utf8::repaired)).build())
 }
 
 fn bounded(mut config: Config, silence_at_most: Duration) -> Config {
@@ -54,6 +59,8 @@ mod tests {
     struct Unsteady {
         lists: AtomicUsize,
         watches: AtomicUsize,
+        /// What it sends instead of each exclamation mark.
+        byte: Option<u8>,
     }
 
     impl Unsteady {
@@ -81,7 +88,7 @@ mod tests {
                     (0, _) => continue,
                     // A watch may also begin, and then fall silent.
                     (1, true) => String::new(),
-                    (_, true) => json!({ "type": "ADDED", "object": object("made", "3") }).to_string() + "\n",
+                    (_, true) => format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", object("made", "3")),
                     (_, false) => list().to_string(),
                 };
                 let status_line = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
@@ -95,14 +102,16 @@ mod tests {
                 } else {
                     format!("{status_line}Content-Length: {}\r\n\r\n{answer}", answer.len())
                 };
-                stream.write_all(told.as_bytes()).await.unwrap();
+                let sent = |byte| self.byte.filter(|_| byte == b'!').unwrap_or(byte);
+                let told: Vec<u8> = told.bytes().map(sent).collect();
+                stream.write_all(&told).await.unwrap();
             }
         }
     }
 
     fn object(name: &str, version: &str) -> Value {
         let metadata = json!({ "name": name, "namespace": "n", "resourceVersion": version });
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "note": "ä!" } })
     }
 
     fn list() -> Value {
@@ -110,12 +119,11 @@ mod tests {
         json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": [object("listed", "1")] })
     }
 
-    #[tokio::test]
-    async fn a_list_and_a_watch_on_a_connection_that_died_are_taken_up_on_another() {
+    /// What a cache comes to know of the server.
+    async fn follow(server: &Arc<Unsteady>) -> Cache<ConfigMap> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let server = Arc::new(Unsteady::default());
-        tokio::spawn(Arc::clone(&server).serve(listener));
+        tokio::spawn(Arc::clone(server).serve(listener));
         let client = connect(bounded(Config::new(url), SILENCE)).unwrap();
         let cache: Cache<ConfigMap> = Cache::new("ConfigMap");
         let keep = part(|object: ConfigMap| object);
@@ -128,6 +136,22 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_mins(1), is_followed).await.expect("the watch goes on");
         assert!(cache.get("n", "listed").is_some());
+        cache
+    }
+
+    #[tokio::test]
+    async fn a_list_and_a_watch_on_a_connection_that_died_are_taken_up_on_another() {
+        let server = Arc::new(Unsteady::default());
+        follow(&server).await;
         assert!(server.lists.load(Ordering::SeqCst) >= 2 && server.watches.load(Ordering::SeqCst) >= 3);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_spoil_neither_a_list_nor_a_watch() {
+        let steady = Unsteady { lists: 1.into(), watches: 2.into(), byte: Some(0xff) };
+        let cache = follow(&Arc::new(steady)).await;
+        let note = |name| cache.get("n", name).unwrap().data.clone().unwrap().remove("note");
+        assert_eq!(note("listed").as_deref(), Some("ä\u{fffd}"));
+        assert_eq!(note("made"), note("listed"));
     }
 }

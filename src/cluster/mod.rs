@@ -7,6 +7,7 @@ pub mod events;
 pub mod lease;
 #[cfg(test)]
 pub(crate) mod testing;
+mod utf8;
 pub mod write;
 
 /// Who Treenail is in the managed fields of what it writes.
