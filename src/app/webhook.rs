@@ -8,7 +8,9 @@ use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::api::Api;
+use kube::Resource;
+use kube::api::{Api, PartialObjectMeta};
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
 use super::exempt_namespaces;
@@ -22,6 +24,7 @@ use crate::cloud::ec2::pricing::Prices;
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::{follow_namespaces, follow_typed, follow_workload_types};
 use crate::cluster::client;
+use crate::cluster::unread::Unread;
 use crate::config::{CommonSettings, WebhookSettings};
 use crate::controllers::certificate::CertificateKeeper;
 use crate::ports::clock::{Clock, WallClock};
@@ -198,11 +201,11 @@ async fn keep_policies(
 
 /// The judge bounds the time.
 fn lookup(client: Client) -> NamespaceLookup {
-    let namespaces: Api<Namespace> = Api::all(client);
+    let namespaces: Api<Unread<PartialObjectMeta<Namespace>>> = Api::all(client);
     Box::new(move |name| {
         let namespaces = namespaces.clone();
         async move {
-            let found = namespaces.get_metadata_opt(&name).await.map_err(|error| error.to_string())?;
+            let found = get(&namespaces, &name).await.map_err(|error| error.to_string())?;
             Ok(found.map(|found| found.metadata.labels.unwrap_or_default()))
         }
         .boxed()
@@ -211,24 +214,21 @@ fn lookup(client: Client) -> NamespaceLookup {
 
 /// The judge bounds the time.
 fn object_lookup(client: Client) -> ObjectLookup {
-    let types: Api<WorkloadType> = Api::all(client.clone());
-    let pools: Api<NodePool> = Api::all(client.clone());
-    let classes: Api<Ec2NodeClass> = Api::all(client);
+    let types: Api<Unread<WorkloadType>> = Api::all(client.clone());
+    let pools: Api<Unread<NodePool>> = Api::all(client.clone());
+    let classes: Api<Unread<Ec2NodeClass>> = Api::all(client);
     Box::new(move |reference| {
         let (types, pools, classes) = (types.clone(), pools.clone(), classes.clone());
         async move {
             let mut found = Inventory::default();
             match &reference {
-                Reference::WorkloadType(name) => types
-                    .get_opt(name)
+                Reference::WorkloadType(name) => get(&types, name)
                     .await
                     .map(|object| object.iter().for_each(|object| found.add_workload_type(object))),
-                Reference::NodePool(name) => pools
-                    .get_opt(name)
+                Reference::NodePool(name) => get(&pools, name)
                     .await
                     .map(|object| object.iter().for_each(|object| found.add_node_pool(object))),
-                Reference::NodeClass(name) => classes
-                    .get_opt(name)
+                Reference::NodeClass(name) => get(&classes, name)
                     .await
                     .map(|object| object.iter().for_each(|object| found.add_node_class(object))),
             }
@@ -237,4 +237,12 @@ fn object_lookup(client: Client) -> ObjectLookup {
         }
         .boxed()
     })
+}
+
+async fn get<K>(objects: &Api<Unread<K>>, name: &str) -> Result<Option<K>, kube::Error>
+where
+    K: Resource + DeserializeOwned,
+{
+    let found = objects.get_opt(name).await?;
+    found.map(|object| object.read()).transpose().map_err(kube::Error::SerdeError)
 }

@@ -2,26 +2,27 @@
 //!
 //! What is kept of an object is the caller's choice: the whole, or the slice that decisions are made from. An object that
 //! cannot be read does not wedge the watch: it is left out, named in the log, and everything else goes on.
+//! The same goes for what the API server sends: see [`Unread`].
 //! A list that is read again (after the watch broke) replaces the content whole, so no reader sees half of one.
 //!
 //! Whoever writes an object can let the cache [learn](Cache::learn) the answer, so that it need not wait for its own write to come back
 //! by the watch. What is older than what is known is dropped: resource versions are compared as numbers, as KEP-5504 allows.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Resource;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::client::{SILENCE_AT_MOST, WATCH_FOR};
+use super::unread::Unread;
 
 /// A watch that has not failed again for so long has been taken up, though nothing may have changed since.
 const TAKEN_UP_AFTER: Duration = SILENCE_AT_MOST.saturating_add(WATCH_FOR);
@@ -215,9 +216,13 @@ impl<K> Cache<K> {
     }
 
     /// Watches the kind for as long as it is awaited. Errors are logged and tried again with backoff.
-    pub async fn follow<O, E>(self, api: Api<O>, scope: watcher::Config, keep: impl Fn(O) -> Result<K, E>)
-    where
-        O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    pub async fn follow<O, E>(
+        self,
+        api: Api<Unread<O>>,
+        scope: watcher::Config,
+        keep: impl Fn(Unread<O>) -> Result<K, E>,
+    ) where
+        O: Resource + 'static,
         E: Display,
     {
         let scope = scope.timeout(u32::try_from(WATCH_FOR.as_secs()).unwrap_or(u32::MAX));
@@ -390,14 +395,12 @@ fn key(object: &impl Resource) -> Key {
     }
 }
 
-/// Keeps a part of an object that can always be read.
-pub fn part<O, K>(part: impl Fn(O) -> K) -> impl Fn(O) -> Result<K, Infallible> {
-    move |object| Ok(part(object))
-}
-
-/// Keeps a custom resource whole, where its schema let something through that its type cannot hold.
-pub fn typed<K: DeserializeOwned>(object: DynamicObject) -> Result<K, serde_json::Error> {
-    serde_json::to_value(object).and_then(serde_json::from_value)
+/// Keeps a part of an object that can be read.
+pub fn part<O, K>(part: impl Fn(O) -> K) -> impl Fn(Unread<O>) -> Result<K, serde_json::Error>
+where
+    O: DeserializeOwned,
+{
+    move |object| object.read().map(&part)
 }
 
 #[cfg(test)]

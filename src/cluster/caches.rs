@@ -8,22 +8,27 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode, PersistentVolume, Pod as ApiPod};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node as ApiNode, PersistentVolume, Pod as ApiPod, PodSpec, PodTemplateSpec,
+};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
-use kube::core::ApiResource;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::cache::{Cache, Known, part, typed};
+use super::cache::{Cache, Known, part};
+use super::pods::{UnknownPod, known_pod};
+use super::unread::Unread;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::labels;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::WorkloadType;
-use crate::model::pod::{MalformedPod, PodKey};
+use crate::model::pod::PodKey;
 use crate::model::{KnownPod, Node, NodeClaim, Pod};
 
 /// A NodeClaim and what was read of it.
@@ -89,16 +94,15 @@ impl Caches {
         spawn("workload type watch", follow_workload_types(client, &self.workload_types).boxed());
         spawn("node pool watch", follow_typed(client, &self.node_pools).boxed());
         spawn("node class watch", follow_typed(client, &self.node_classes).boxed());
+        let (claims, nodes) = (Api::all(client.clone()), Api::all(client.clone()));
         spawn(
             "node claim watch",
-            self.node_claims.clone().follow(dynamic::<ApiNodeClaim>(client), whole(), claim).boxed(),
+            self.node_claims.clone().follow(claims, whole(), part(known_claim)).boxed(),
         );
-        let (nodes, pods) = (Api::all(client.clone()), Api::all(client.clone()));
         spawn("node watch", self.nodes.clone().follow(nodes, whole(), part(known_node)).boxed());
-        spawn(
-            "pod watch",
-            self.pods.clone().follow(pods, whole(), |pod: ApiPod| KnownPod::read(&pod)).boxed(),
-        );
+        let pods = Api::all(client.clone());
+        let pod = |pod: Unread<ApiPod>| known_pod(&pod);
+        spawn("pod watch", self.pods.clone().follow(pods, whole(), pod).boxed());
         let sets = Api::all(client.clone());
         spawn("daemon set watch", self.daemons.clone().follow(sets, whole(), daemon).boxed());
         let attachments = Api::all(client.clone());
@@ -169,7 +173,7 @@ pub fn follow_namespaces(
     client: &Client,
     cache: &Cache<BTreeMap<String, String>>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+    let namespaces = Api::all(client.clone());
     let ours = part(|namespace: PartialObjectMeta<Namespace>| {
         let mut labels = namespace.metadata.labels.unwrap_or_default();
         labels.retain(|key, _| key.starts_with(labels::OWN_PREFIX));
@@ -179,12 +183,12 @@ pub fn follow_namespaces(
     cache.clone().follow(namespaces, whole().page_size(50), ours)
 }
 
-/// Fills a cache of custom resources. They are read one by one, so that one that cannot be read does not hide the others.
+/// Fills a cache of custom resources.
 pub fn follow_typed<K>(client: &Client, cache: &Cache<K>) -> impl Future<Output = ()> + Send + 'static
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
 {
-    cache.clone().follow(dynamic::<K>(client), whole(), typed::<K>)
+    cache.clone().follow(Api::all(client.clone()), whole(), part(|object: K| object))
 }
 
 /// Fills a cache of the workload types. One whose spec cannot be read keeps its name and its status: its fence stands, although nothing else is
@@ -193,11 +197,11 @@ pub fn follow_workload_types(
     client: &Client,
     cache: &Cache<WorkloadType>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    cache.clone().follow(dynamic::<WorkloadType>(client), whole(), workload_type)
+    cache.clone().follow(Api::all(client.clone()), whole(), workload_type)
 }
 
-fn workload_type(object: DynamicObject) -> Result<WorkloadType, serde_json::Error> {
-    let mut object = serde_json::to_value(object)?;
+fn workload_type(object: Unread<WorkloadType>) -> Result<WorkloadType, serde_json::Error> {
+    let mut object: Value = object.read_as()?;
     // What stands there in the cluster is somebody's own.
     if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.remove(labels::UNREADABLE);
@@ -212,10 +216,6 @@ fn workload_type(object: DynamicObject) -> Result<WorkloadType, serde_json::Erro
     })
 }
 
-fn dynamic<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
-    Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
-}
-
 fn whole() -> watcher::Config {
     watcher::Config::default()
 }
@@ -225,7 +225,7 @@ fn whole() -> watcher::Config {
 /// # Errors
 /// The schema let something through that the type cannot hold.
 pub fn claim(object: DynamicObject) -> Result<KnownClaim, serde_json::Error> {
-    typed(object).map(known_claim)
+    serde_json::to_value(object).and_then(serde_json::from_value).map(known_claim)
 }
 
 /// A claim as the cache keeps it.
@@ -248,18 +248,53 @@ pub fn known_node(mut object: ApiNode) -> KnownNode {
     Known { object, model }
 }
 
+/// What is read of a DaemonSet. Its template's metadata has times and `managedFields` of its own, which nobody looks at, and may be anything.
+#[derive(Deserialize)]
+struct Set {
+    spec: SetSpec,
+}
+
+#[derive(Deserialize)]
+struct SetSpec {
+    template: Template,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    #[serde(default)]
+    metadata: TemplateMetadata,
+    spec: Option<PodSpec>,
+}
+
+#[derive(Default, Deserialize)]
+struct TemplateMetadata {
+    labels: Option<BTreeMap<String, String>>,
+}
+
 /// The pod that a DaemonSet makes on each node, under the set's own name.
-fn daemon(set: DaemonSet) -> Result<Pod, MalformedPod> {
-    let namespace = set.metadata.namespace.unwrap_or_default();
-    let template = set.spec.map(|spec| spec.template).unwrap_or_default();
-    let mut pod = Pod::from_template(&namespace, &template)?;
-    pod.key.name = set.metadata.name.unwrap_or_default();
+fn daemon(set: Unread<DaemonSet>) -> Result<Pod, UnknownPod> {
+    let Set { spec: SetSpec { template: Template { metadata: TemplateMetadata { labels }, spec } } } =
+        set.read_as()?;
+    let metadata = Some(ObjectMeta { labels, ..ObjectMeta::default() });
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    let mut pod = Pod::from_template(&name(&set.meta().namespace), &PodTemplateSpec { metadata, spec })?;
+    pod.key.name = name(&set.meta().name);
     Ok(pod)
 }
 
-fn attachment(object: VolumeAttachment) -> Result<Attachment, &'static str> {
-    let volume = object.spec.source.persistent_volume_name.ok_or("it attaches no persistent volume")?;
-    Ok(Attachment { node_name: object.spec.node_name, volume })
+/// Why an attachment is not known.
+#[derive(Debug, thiserror::Error)]
+enum UnknownAttachment {
+    #[error(transparent)]
+    Unreadable(#[from] serde_json::Error),
+    #[error("it attaches no persistent volume")]
+    OfNoVolume,
+}
+
+fn attachment(object: Unread<VolumeAttachment>) -> Result<Attachment, UnknownAttachment> {
+    let spec = object.read()?.spec;
+    let volume = spec.source.persistent_volume_name.ok_or(UnknownAttachment::OfNoVolume)?;
+    Ok(Attachment { node_name: spec.node_name, volume })
 }
 
 fn claim_of(volume: PersistentVolume) -> Option<PodKey> {

@@ -5,8 +5,10 @@ pub mod caches;
 pub mod client;
 pub mod events;
 pub mod lease;
+pub mod pods;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod unread;
 mod utf8;
 pub mod write;
 

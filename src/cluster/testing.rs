@@ -47,6 +47,23 @@ pub(crate) fn slow_api_server(
     time: impl Fn(&Call) -> Duration + Clone + Send + Sync + 'static,
     answer: impl Fn(&Call) -> (u16, Value) + Clone + Send + Sync + 'static,
 ) -> (Client, Calls) {
+    serve(time, move |call| {
+        let (code, body) = answer(call);
+        (code, body.to_string())
+    })
+}
+
+/// One that answers with a text, such as the events of a watch.
+pub(crate) fn text_api_server(
+    answer: impl Fn(&Call) -> (u16, String) + Clone + Send + Sync + 'static,
+) -> (Client, Calls) {
+    serve(|_| Duration::ZERO, answer)
+}
+
+fn serve(
+    time: impl Fn(&Call) -> Duration + Clone + Send + Sync + 'static,
+    answer: impl Fn(&Call) -> (u16, String) + Clone + Send + Sync + 'static,
+) -> (Client, Calls) {
     let calls = Calls::default();
     let kept = calls.clone();
     let service = service_fn(move |request: Request<Body>| {
@@ -62,7 +79,7 @@ pub(crate) fn slow_api_server(
             if !time.is_zero() {
                 tokio::time::sleep(time).await;
             }
-            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            let body = Body::from(body.into_bytes());
             Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
         }
     });

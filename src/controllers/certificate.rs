@@ -75,7 +75,7 @@ impl CertificateKeeper {
         let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let configuration = only(&self.settings.configuration_name);
         let mutating = self.mutating.clone().follow(
-            Api::<MutatingWebhookConfiguration>::all(self.client.clone()),
+            Api::all(self.client.clone()),
             configuration.clone(),
             part(|found: MutatingWebhookConfiguration| {
                 bundles(
@@ -88,7 +88,7 @@ impl CertificateKeeper {
             }),
         );
         let validating = self.validating.clone().follow(
-            Api::<ValidatingWebhookConfiguration>::all(self.client.clone()),
+            Api::all(self.client.clone()),
             configuration,
             part(|found: ValidatingWebhookConfiguration| {
                 bundles(
@@ -105,7 +105,8 @@ impl CertificateKeeper {
                 return std::future::pending().await;
             }
             let scope = only(&self.settings.authority_secret);
-            self.authority.clone().follow(self.secrets(), scope, part(stored)).await;
+            let secrets = Api::namespaced(self.client.clone(), &self.settings.common.system_namespace);
+            self.authority.clone().follow(secrets, scope, part(stored)).await;
         };
         futures::join!(mutating, validating, authority);
     }

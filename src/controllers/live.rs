@@ -1,14 +1,13 @@
 //! What the API server itself says, where a cache is not enough: it may be behind, and leaves out what cannot be read.
 
-use std::fmt::Debug;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::core::ApiResource;
-use serde::de::DeserializeOwned;
+use kube::core::{ApiResource, Resource};
 
 use crate::api::nodeclaim::NodeClaim;
+use crate::cluster::pods::known_pod;
+use crate::cluster::unread::Unread;
 use crate::cluster::write::within;
 use crate::model::BoundPod;
 
@@ -17,25 +16,29 @@ const PAGE: u32 = 500;
 
 /// Every NodeClaim that there is now, also such as cannot be read.
 pub(super) async fn node_claims(client: &Client) -> Result<Vec<DynamicObject>, kube::Error> {
-    let claims: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<NodeClaim>(&()));
-    all(&claims, ListParams::default()).await
+    let claims = Api::all_with(client.clone(), &ApiResource::erase::<NodeClaim>(&()));
+    let found = all(&claims, ListParams::default()).await?;
+    found.iter().map(Unread::read).collect::<Result<_, _>>().map_err(kube::Error::SerdeError)
 }
 
 /// Every pod that is on one of these Nodes now.
 pub(super) async fn pods_on(client: &Client, nodes: &[String]) -> Result<Vec<BoundPod>, kube::Error> {
-    let pods: Api<Pod> = Api::all(client.clone());
+    let pods: Api<Unread<Pod>> = Api::all(client.clone());
     let mut found = Vec::new();
     for node in nodes {
         let on_it = all(&pods, ListParams::default().fields(&format!("spec.nodeName={node}"))).await?;
-        found.extend(on_it.iter().filter_map(BoundPod::read));
+        for pod in &on_it {
+            let pod = known_pod(pod).map_err(|error| kube::Error::Service(error.into()))?;
+            found.extend(pod.bound().cloned());
+        }
     }
     Ok(found)
 }
 
-async fn all<K: Clone + DeserializeOwned + Debug>(
-    objects: &Api<K>,
+async fn all<K: Resource>(
+    objects: &Api<Unread<K>>,
     which: ListParams,
-) -> Result<Vec<K>, kube::Error> {
+) -> Result<Vec<Unread<K>>, kube::Error> {
     let mut found = Vec::new();
     let mut page = which.limit(PAGE);
     loop {

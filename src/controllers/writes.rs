@@ -9,6 +9,7 @@ use crate::api::labels::TERMINATION_FINALIZER;
 use crate::api::nodeclaim::NodeClaim as ApiNodeClaim;
 use crate::cluster::FIELD_MANAGER;
 use crate::cluster::caches::{KnownClaim, KnownNode, known_claim, known_node};
+use crate::cluster::unread::Unread;
 use crate::cluster::write::{set_finalizers, within};
 use crate::lifecycle::effect::{ClaimPatch, NodePatch, StatusPatch};
 use crate::lifecycle::patch;
@@ -41,9 +42,9 @@ impl Writes<'_> {
     pub(super) async fn let_claim_go(self, claim: &KnownClaim) -> Result<(), Failure> {
         let metadata = &claim.object.metadata;
         let finalizers = patch::finalizers(metadata, TERMINATION_FINALIZER, false);
-        let set = set_finalizers::<ApiNodeClaim>(&self.0.client, metadata, &finalizers).await;
+        let set = set_finalizers(&self.0.client, metadata, &finalizers).await;
         let patched = set.map_err(classify)?.ok_or(Failure::Changed)?;
-        self.0.caches.node_claims.learn(patched, known_claim);
+        self.learn_claim(&patched);
         Ok(())
     }
 
@@ -51,14 +52,14 @@ impl Writes<'_> {
         let body = Patch::Merge(patch::of_status(&claim.object, status));
         let name = &claim.model.object.name;
         let patched = answered(self.claims().patch_status(name, &parameters(), &body)).await?;
-        self.0.caches.node_claims.learn(patched, known_claim);
+        self.learn_claim(&patched);
         Ok(())
     }
 
     pub(super) async fn delete_claim(self, claim: &ObjectRef) -> Result<(), Failure> {
         let deleted = answered(self.claims().delete(&claim.name, &on_condition(claim))).await?;
         if let Some(deleted) = deleted.left() {
-            self.0.caches.node_claims.learn(deleted, known_claim);
+            self.learn_claim(&deleted);
         }
         Ok(())
     }
@@ -71,16 +72,16 @@ impl Writes<'_> {
     pub(super) async fn let_node_go(self, node: &KnownNode) -> Result<(), Failure> {
         let metadata = &node.object.metadata;
         let finalizers = patch::finalizers(metadata, TERMINATION_FINALIZER, false);
-        let set = set_finalizers::<ApiNode>(&self.0.client, metadata, &finalizers).await;
+        let set = set_finalizers(&self.0.client, metadata, &finalizers).await;
         let patched = set.map_err(classify)?.ok_or(Failure::Changed)?;
-        self.0.caches.nodes.learn(patched, known_node);
+        self.learn_node(&patched);
         Ok(())
     }
 
     pub(super) async fn delete_node(self, node: &ObjectRef) -> Result<(), Failure> {
         let deleted = answered(self.nodes().delete(&node.name, &on_condition(node))).await?;
         if let Some(deleted) = deleted.left() {
-            self.0.caches.nodes.learn(deleted, known_node);
+            self.learn_node(&deleted);
         }
         Ok(())
     }
@@ -88,22 +89,35 @@ impl Writes<'_> {
     async fn change_claim(self, claim: &KnownClaim, body: Value) -> Result<(), Failure> {
         let name = &claim.model.object.name;
         let patched = answered(self.claims().patch(name, &parameters(), &Patch::Merge(body))).await?;
-        self.0.caches.node_claims.learn(patched, known_claim);
+        self.learn_claim(&patched);
         Ok(())
     }
 
     async fn change_node(self, node: &KnownNode, body: Value) -> Result<(), Failure> {
         let name = &node.model.object.name;
         let patched = answered(self.nodes().patch(name, &parameters(), &Patch::Merge(body))).await?;
-        self.0.caches.nodes.learn(patched, known_node);
+        self.learn_node(&patched);
         Ok(())
     }
 
-    fn claims(self) -> Api<ApiNodeClaim> {
+    /// An answer that cannot be read was given all the same; the watch says what became of the object.
+    fn learn_claim(self, answer: &Unread<ApiNodeClaim>) {
+        if let Ok(claim) = answer.read() {
+            self.0.caches.node_claims.learn(claim, known_claim);
+        }
+    }
+
+    fn learn_node(self, answer: &Unread<ApiNode>) {
+        if let Ok(node) = answer.read() {
+            self.0.caches.nodes.learn(node, known_node);
+        }
+    }
+
+    fn claims(self) -> Api<Unread<ApiNodeClaim>> {
         Api::all(self.0.client.clone())
     }
 
-    fn nodes(self) -> Api<ApiNode> {
+    fn nodes(self) -> Api<Unread<ApiNode>> {
         Api::all(self.0.client.clone())
     }
 }

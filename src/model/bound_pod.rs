@@ -151,6 +151,12 @@ impl BoundPod {
         })
     }
 
+    /// A pod on a node of which no more is known: as much in the way there as a pod can be that asks for nothing.
+    #[must_use]
+    pub fn unreadable(key: PodKey, uid: String, node_name: String) -> Self {
+        Self { key, uid, node_name, grace: DEFAULT_GRACE, ..Self::default() }
+    }
+
     /// Whether it is being deleted.
     #[must_use]
     pub const fn is_terminating(&self) -> bool {

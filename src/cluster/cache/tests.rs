@@ -1,3 +1,5 @@
+use std::convert::Infallible;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::json;
@@ -24,7 +26,7 @@ fn what_was_written_is_known_at_once_and_not_forgotten_by_what_is_older() {
     let notes = Arc::clone(&seen);
     cache.observe(move |before, now| notes.lock().unwrap().push((before.map(data), now.map(data))));
     let mut listed = BTreeMap::new();
-    let mut play = |event| cache.apply(event, &mut listed, &part(|object: ConfigMap| object));
+    let mut play = |event| cache.apply(event, &mut listed, &|object: ConfigMap| Ok::<_, Infallible>(object));
     let known = || cache.get("n", "a").map(|object| data(&object));
     let note = |before: Option<&str>, now: Option<&str>| (before.map(str::to_owned), now.map(str::to_owned));
 
