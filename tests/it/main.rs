@@ -17,6 +17,7 @@ mod leadership;
 mod legitimate;
 mod manifests;
 mod node_claim;
+mod poisoned;
 mod provisioning;
 mod readiness;
 mod rotation;
