@@ -53,11 +53,12 @@ pub(crate) fn slow_api_server(
     })
 }
 
-/// One that answers with a text, such as the events of a watch.
+/// One that answers with a text, such as the events of a watch. Each watch takes a second: a clock that is paused goes on only while nobody asks.
 pub(crate) fn text_api_server(
     answer: impl Fn(&Call) -> (u16, String) + Clone + Send + Sync + 'static,
 ) -> (Client, Calls) {
-    serve(|_| Duration::ZERO, answer)
+    let time = |call: &Call| Duration::from_secs(call.query.contains("watch=true").into());
+    serve(time, answer)
 }
 
 fn serve(
