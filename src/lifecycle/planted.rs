@@ -106,7 +106,9 @@ pub fn planted<'p>(
         let own = namespace.workload_type();
         let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
         let foreign = foreign.filter(|(_, owners)| {
-            pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
+            // What a pod asks for that is too large to be read may be anything.
+            pod.excess().is_some()
+                || pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
         });
         if let Some((taint, owners)) = foreign {
             planted.push(PlantedPod {
@@ -147,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::lifecycle::testing::{planted_pod, workload_type};
+    use crate::model::pod::Measure;
     use crate::model::testing::nodes::claim;
 
     fn pod(name: &str, tolerations: serde_json::Value, owner: Option<&str>) -> Pod {
@@ -232,6 +235,36 @@ mod tests {
             "nobody owns the taint"
         );
         assert!(is_fenced(&claim(), &types) && !is_fenced(&claim(), &types[1..]));
+    }
+
+    #[test]
+    fn a_pod_that_is_too_large_to_be_read_is_taken_to_fit_whatever_its_terms_say() {
+        let types = [workload_type("application", &["application"], &["node-type=application:NoSchedule"])];
+        let of_taint = |value: &str| json!([{ "key": "node-type", "operator": "Equal", "value": value, "effect": "NoSchedule" }]);
+        let elsewhere =
+            json!([{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["n1"] }] }]);
+        let large = |name: &str, value: &str, terms: usize| {
+            let terms = vec![elsewhere[0].clone(); terms];
+            Pod::from_api(
+                &serde_json::from_value(json!({
+                    "metadata": { "name": name, "namespace": name, "uid": name },
+                    "spec": { "containers": [], "tolerations": of_taint(value), "affinity": { "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms },
+                    } } },
+                }))
+                .unwrap(),
+            )
+            .unwrap()
+        };
+        let most = Measure::Terms.most();
+        let pods = [
+            large("elsewhere", "application", most),
+            large("anywhere", "application", most + 1),
+            large("harmless", "monitoring", most + 1),
+        ];
+        let found = planted(&claim(), &types, &pods, &BTreeMap::new(), |name| name == "n1");
+        let found: Vec<_> = found.iter().map(|planted| planted.pod.uid.as_str()).collect();
+        assert_eq!(found, ["anywhere"]);
     }
 
     #[test]

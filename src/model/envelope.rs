@@ -147,7 +147,7 @@ impl Envelope {
     /// Why the pod can never run on a node of the type; nothing, if it may, or if that cannot be told.
     #[must_use]
     pub fn refusal(&self, pod: &Pod) -> Option<Reason> {
-        if self.vectors.is_empty() {
+        if self.vectors.is_empty() || pod.excess().is_some() {
             return None;
         }
         if pod.alternatives.is_empty() {

@@ -4,7 +4,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 
 use super::text::Excerpt;
 
@@ -26,20 +26,14 @@ impl HostPort {
     /// container port is a host port; the API server writes that into pods, but not into templates.
     #[must_use]
     pub fn of_pod(spec: &PodSpec) -> Vec<Self> {
-        let host_network = spec.host_network.unwrap_or_default();
-        let mut ports: Vec<_> = long_running_containers(spec)
-            .flat_map(|container| container.ports.iter().flatten())
-            .filter_map(|port| {
-                let on_host = port.host_port.filter(|port| *port != 0);
-                let on_host = on_host.or_else(|| host_network.then_some(port.container_port))?;
-                let text = |field: &Option<String>, default: &str| {
-                    field.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
-                };
-                Some(Self {
-                    ip: text(&port.host_ip, "0.0.0.0"),
-                    port: on_host,
-                    protocol: text(&port.protocol, "TCP"),
-                })
+        let text = |field: &Option<String>, default: &str| {
+            field.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+        };
+        let mut ports: Vec<_> = on_host(spec)
+            .map(|(port, on_host)| Self {
+                ip: text(&port.host_ip, "0.0.0.0"),
+                port: on_host,
+                protocol: text(&port.protocol, "TCP"),
             })
             .collect();
         ports.sort_unstable();
@@ -60,6 +54,16 @@ impl HostPort {
             (Err(_), Err(_)) => self.ip == other.ip,
         }
     }
+}
+
+/// The container ports that are bound on the node, each with the node's port.
+pub(super) fn on_host(spec: &PodSpec) -> impl Iterator<Item = (&ContainerPort, i32)> {
+    let host_network = spec.host_network.unwrap_or_default();
+    let ports = long_running_containers(spec).flat_map(|container| container.ports.iter().flatten());
+    ports.filter_map(move |port| {
+        let on_host = port.host_port.filter(|port| *port != 0);
+        Some((port, on_host.or_else(|| host_network.then_some(port.container_port))?))
+    })
 }
 
 /// The containers that run as long as the pod does: the ordinary ones and the sidecars.
@@ -86,8 +90,6 @@ impl fmt::Display for HostPort {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ContainerPort;
-
     use super::*;
 
     fn port(ip: &str, port: i32, protocol: &str) -> HostPort {

@@ -2,7 +2,7 @@
 //!
 //! Preferences (preferred affinity, soft spread constraints) are left out: nothing decides by them yet. Required constraints that
 //! nothing solves yet are kept by name in [`Pod::unsupported`], so that a pod that has one is refused with a reason and never placed
-//! as if it had none.
+//! as if it had none. So is one that asks for more than is planned for ([`Excess`]); what else it asks for is then not read at all.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -21,10 +21,12 @@ use super::{
     text::Excerpt,
 };
 
+mod excess;
 mod provisionable;
 mod requests;
 mod unsupported;
 
+pub use excess::{Excess, Measure};
 pub use provisionable::NotProvisionable;
 pub(super) use requests::effective_requests;
 pub use unsupported::UnsupportedConstraint;
@@ -37,6 +39,9 @@ pub const DAEMON_SET_CONTROLLER: &str = "system:serviceaccount:kube-system:daemo
 
 /// The field by which DaemonSet pods are pinned to their node.
 const NODE_NAME_FIELD: &str = "metadata.name";
+
+/// The most problems of one pod that a message spells out.
+const PROBLEMS_SHOWN: usize = 5;
 
 /// A pod's namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -190,7 +195,7 @@ pub struct Pod {
     pub runtime_class_name: Option<String>,
     /// What the node's labels must be.
     pub node_selector: BTreeMap<String, String>,
-    /// What a node must meet one of, in the pod's order. Empty if no node can ever do.
+    /// What a node must meet one of, in the pod's order. Empty if no node can ever do, and if the pod is too large to say.
     pub alternatives: Vec<NodeAlternative>,
     /// Terms of the required node affinity that no node can meet, by their index.
     pub unusable_terms: Vec<(usize, UnusableTerm)>,
@@ -243,23 +248,34 @@ impl Pod {
     }
 
     fn with_spec(self, spec: &PodSpec) -> Self {
-        let node_selector = spec.node_selector.clone().unwrap_or_default();
-        let (alternatives, unusable_terms) = node_alternatives(&node_selector, spec);
         let text = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
         let gates = spec.scheduling_gates.iter().flatten();
         let tolerations = spec.tolerations.iter().flatten();
-        Self {
+        let read = Self {
             node_name: text(&spec.node_name),
             scheduling_gates: gates.map(|gate| gate.name.clone()).collect(),
             scheduler_name: text(&spec.scheduler_name),
             priority_class_name: text(&spec.priority_class_name),
             priority: spec.priority,
             runtime_class_name: text(&spec.runtime_class_name),
+            tolerations: tolerations.map(|toleration| Toleration::from(toleration).into_owned()).collect(),
+            ..self
+        };
+        match Excess::find(spec) {
+            Some(excess) => Self { unsupported: vec![UnsupportedConstraint::TooLarge(excess)], ..read },
+            None => read.with_demands(spec),
+        }
+    }
+
+    /// What the pod asks of its node, which planning multiplies.
+    fn with_demands(self, spec: &PodSpec) -> Self {
+        let node_selector = spec.node_selector.clone().unwrap_or_default();
+        let (alternatives, unusable_terms) = node_alternatives(&node_selector, spec);
+        Self {
             unsupported: UnsupportedConstraint::of_pod(spec, &alternatives),
             node_selector,
             alternatives,
             unusable_terms,
-            tolerations: tolerations.map(|toleration| Toleration::from(toleration).into_owned()).collect(),
             host_ports: HostPort::of_pod(spec),
             ..self
         }
@@ -276,6 +292,15 @@ impl Pod {
             }),
             ..self
         }
+    }
+
+    /// What the pod has too much of, so that nothing is known of what it asks of nodes.
+    #[must_use]
+    pub fn excess(&self) -> Option<Excess> {
+        self.unsupported.iter().find_map(|constraint| match constraint {
+            UnsupportedConstraint::TooLarge(excess) => Some(*excess),
+            _ => None,
+        })
     }
 
     /// The object that manages the pod, if any.
@@ -359,10 +384,14 @@ fn read_term(selector: &Requirements, term: &NodeSelectorTerm) -> Result<NodeAlt
         return Err(UnusableTerm::Empty);
     }
     let mut requirements = selector.clone();
+    let mut others = Vec::new();
     for expression in expressions {
         let values = expression.values.as_deref().unwrap_or_default();
-        requirements.add(Requirement::parse(&expression.key, &expression.operator, values)?);
+        let requirement = Requirement::parse(&expression.key, &expression.operator, values)?;
+        // Bounds come first: each of them makes every value be looked at that is there already.
+        if requirement.is_bounded() { requirements.add(requirement) } else { others.push(requirement) }
     }
+    requirements.extend(others);
     let mut names = Requirements::new();
     for field in fields {
         if field.key != NODE_NAME_FIELD {
@@ -389,10 +418,13 @@ pub struct MalformedPod {
 impl fmt::Display for MalformedPod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pod {}: ", self.pod)?;
-        for (i, (path, problem)) in self.problems.iter().enumerate() {
+        for (i, (path, problem)) in self.problems.iter().take(PROBLEMS_SHOWN).enumerate() {
             write!(f, "{}{}: {problem}", if i == 0 { "" } else { "; " }, Excerpt(path))?;
         }
-        Ok(())
+        match self.problems.len().saturating_sub(PROBLEMS_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 

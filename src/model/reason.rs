@@ -13,7 +13,7 @@ use super::{
     host_port::HostPort,
     min_values::MinValuesShortfall,
     node_pool::LimitExceeded,
-    pod::{MalformedPod, NotProvisionable, UnsupportedConstraint, UnusableTerm},
+    pod::{Excess, MalformedPod, NotProvisionable, UnsupportedConstraint, UnusableTerm},
     quantity::Quantity,
     requirement::Requirement,
     requirements::{Incompatibility, Requirements},
@@ -30,6 +30,9 @@ const NODE_AFFINITY: &str =
     "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
 const REQUESTS: &str = "spec.containers[*].resources.requests";
 const POOL_REQUIREMENTS: &str = "spec.template.spec.requirements";
+
+/// The most of anything that one message lists.
+const LISTED: usize = 5;
 
 /// What to do about huge pages, which no node is launched with.
 pub const ADVICE_ON_HUGE_PAGES: &str =
@@ -169,6 +172,8 @@ pub enum Reason {
         /// The constraint.
         constraint: UnsupportedConstraint,
     },
+    /// The pod has more of something than is planned for.
+    PodTooLarge(Excess),
     /// The pod cannot be read.
     MalformedPod(MalformedPod),
     /// The pod is not one to launch nodes for.
@@ -203,6 +208,7 @@ impl Reason {
             Self::FallbackNotDue { .. } => "FallbackNotDue",
             Self::TooFewValues { .. } => "TooFewValues",
             Self::NotSupportedYet { .. } => "NotSupportedYet",
+            Self::PodTooLarge(_) => "PodTooLarge",
             Self::MalformedPod(_) => "MalformedPod",
             Self::NotProvisionable(_) => "NotProvisionable",
         }
@@ -223,6 +229,7 @@ impl Reason {
             Self::LimitReached { .. } => Some("spec.limits"),
             Self::TooFewValues { .. } | Self::NoInstanceType { .. } => Some(POOL_REQUIREMENTS),
             Self::NotSupportedYet { constraint } => Some(constraint.field()),
+            Self::PodTooLarge(excess) => Some(excess.field()),
             Self::PoolMissing => Some("spec.pools"),
             Self::WorkloadTypeNotAllowed { .. } => Some("metadata.labels[treenail.dev/workload-type]"),
             Self::NoOffering
@@ -357,6 +364,7 @@ impl Reason {
                 write_list(f, ", ", shortfalls, |f, shortfall| write!(f, "{shortfall}"))
             }
             Self::NotSupportedYet { constraint } => write!(f, "not supported yet: {constraint}"),
+            Self::PodTooLarge(excess) => write!(f, "{excess}"),
             Self::MalformedPod(malformed) => write!(f, "{malformed}"),
             Self::NotProvisionable(why) => write!(f, "no node is launched for this pod: {why}"),
         }
@@ -419,6 +427,7 @@ impl Reason {
             Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { constraint } => f.write_str(constraint.advice()),
+            Self::PodTooLarge(excess) => f.write_str(excess.advice()),
             Self::MalformedPod(_) => f.write_str("correct the pod"),
             Self::NotProvisionable(why) => f.write_str(match why {
                 NotProvisionable::Bound | NotProvisionable::Finished | NotProvisionable::Terminating => {
@@ -480,13 +489,16 @@ fn write_list<T>(
     items: &[T],
     mut write_item: impl FnMut(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
 ) -> fmt::Result {
-    for (i, item) in items.iter().enumerate() {
+    for (i, item) in items.iter().take(LISTED).enumerate() {
         if i > 0 {
             f.write_str(separator)?;
         }
         write_item(f, item)?;
     }
-    Ok(())
+    match items.len().saturating_sub(LISTED) {
+        0 => Ok(()),
+        more => write!(f, "{separator}and {more} more"),
+    }
 }
 
 impl From<Incompatibility<'_>> for Reason {
@@ -508,7 +520,10 @@ impl From<Incompatibility<'_>> for Reason {
 
 impl From<UnsupportedConstraint> for Reason {
     fn from(constraint: UnsupportedConstraint) -> Self {
-        Self::NotSupportedYet { constraint }
+        match constraint {
+            UnsupportedConstraint::TooLarge(excess) => Self::PodTooLarge(excess),
+            constraint => Self::NotSupportedYet { constraint },
+        }
     }
 }
 

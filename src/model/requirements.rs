@@ -19,6 +19,9 @@ use super::{
 #[cfg(test)]
 mod tests;
 
+/// The most requirements that one message lists. Those of a pool and a pod together are often half as many.
+const SHOWN: usize = 10;
+
 /// Requirements by label key; entries for one key are combined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirements(BTreeMap<Arc<str>, Requirement>);
@@ -59,10 +62,7 @@ impl Requirements {
             Entry::Vacant(vacant) => {
                 vacant.insert(requirement);
             }
-            Entry::Occupied(mut occupied) => {
-                let combined = occupied.get().intersection(&requirement);
-                occupied.insert(combined);
-            }
+            Entry::Occupied(mut occupied) => occupied.get_mut().narrow(requirement),
         }
     }
 
@@ -200,12 +200,14 @@ impl FromIterator<Requirement> for Requirements {
 /// The requirements, comma-separated, without that on the host name, which only a placeholder node has.
 impl fmt::Display for Requirements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for requirement in self.iter().filter(|requirement| requirement.key() != label::HOSTNAME) {
-            write!(f, "{separator}{requirement}")?;
-            separator = ", ";
+        let mut shown = self.iter().filter(|requirement| requirement.key() != label::HOSTNAME);
+        for (i, requirement) in shown.by_ref().take(SHOWN).enumerate() {
+            write!(f, "{}{requirement}", if i == 0 { "" } else { ", " })?;
         }
-        Ok(())
+        match shown.count() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -227,10 +229,13 @@ impl<'a> IncompatibleRequirements<'a> {
 
 impl fmt::Display for IncompatibleRequirements<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, incompatibility) in self.0.iter().enumerate() {
+        for (i, incompatibility) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{incompatibility}", if i == 0 { "" } else { "; " })?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 

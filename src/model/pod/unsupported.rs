@@ -4,7 +4,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-use super::NodeAlternative;
+use super::{NodeAlternative, excess::Excess};
 use crate::model::text::Excerpt;
 
 /// A required constraint of a pod that no solver handles yet. A pod that has one is not provisioned for.
@@ -37,6 +37,8 @@ pub enum UnsupportedConstraint {
     },
     /// The pod chooses nodes by name.
     NodeFields,
+    /// The pod has more of something than is planned for. Nothing else that it asks for is known then.
+    TooLarge(Excess),
 }
 
 impl UnsupportedConstraint {
@@ -97,6 +99,7 @@ impl UnsupportedConstraint {
             Self::NodeFields => {
                 "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.matchFields"
             }
+            Self::TooLarge(excess) => excess.field(),
         }
     }
 
@@ -115,6 +118,7 @@ impl UnsupportedConstraint {
                 "request the device as a resource, such as nvidia.com/gpu, if its nodes offer it as one"
             }
             Self::NodeFields => "select nodes by their labels",
+            Self::TooLarge(excess) => excess.advice(),
         }
     }
 }
@@ -134,6 +138,7 @@ impl fmt::Display for UnsupportedConstraint {
             Self::PersistentVolume { volume } => write!(f, "persistent volume {}", Excerpt(volume)),
             Self::ResourceClaim { claim } => write!(f, "resource claim {}", Excerpt(claim)),
             Self::NodeFields => f.write_str("choosing nodes by name with matchFields"),
+            Self::TooLarge(excess) => write!(f, "{excess}"),
         }
     }
 }

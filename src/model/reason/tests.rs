@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::model::{
     label::LabelKeys,
-    pod::PodKey,
+    pod::{Measure, PodKey},
     quantity::Quantity,
     requirements::{Requirements, Undefined},
     resources::InvalidAmount,
@@ -103,7 +103,10 @@ fn example_after(reason: Option<&Reason>) -> Option<Reason> {
                 topology_key: owned("kubernetes.io/hostname"),
             },
         },
-        Some(Reason::NotSupportedYet { .. }) => Reason::MalformedPod(MalformedPod {
+        Some(Reason::NotSupportedYet { .. }) => {
+            Reason::PodTooLarge(Excess { of: Measure::Terms, count: 3_000 })
+        }
+        Some(Reason::PodTooLarge(_)) => Reason::MalformedPod(MalformedPod {
             pod: PodKey { namespace: owned("team-a"), name: owned("web-0") },
             problems: vec![(
                 owned("spec.containers[0].resources.requests"),
@@ -170,6 +173,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
           spec.template.spec.requirements: needs 3 values of karpenter.k8s.aws/instance-family, has 1; lower minValues, or allow more instance types
         NotSupportedYet
           spec.topologySpreadConstraints: not supported yet: required topology spread over kubernetes.io/hostname; remove it, or set whenUnsatisfiable to ScheduleAnyway
+        PodTooLarge
+          spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: too large to plan for: 3000 terms, and at most 100 are allowed; join them: one expression In with several values says the same as several terms
         MalformedPod
           pod team-a/web-0: spec.containers[0].resources.requests: resource memory: quantity "1 Gi" has the unknown suffix " Gi"; use one of n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent like e3; correct the pod
         NotProvisionable
