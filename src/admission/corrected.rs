@@ -43,6 +43,7 @@ pub(super) fn fragment(subject: &Subject<'_>, kind: TemplateKind, reasons: &[Rea
             | Reason::NamespaceClosed { .. }
             | Reason::TypeClosed { .. }
             | Reason::TooManyTolerations { .. }
+            | Reason::PodTooLarge { .. }
             | Reason::NotInjected { .. }
             | Reason::ForgedMirrorPod { .. }
             | Reason::TypeNotAllowed { allowed: None, .. }

@@ -11,21 +11,31 @@ use crate::model::instance_type::labels_by_name;
 use crate::model::requirements::{Undefined, nearest_key};
 use crate::model::{Pod, Reason, Requirement, Requirements, label};
 
+/// So many names of one pod are looked at for what types of that name are like. Families are what to name instead of more.
+const LOOKED_AT: usize = 500;
+
+/// So many unknown names are compared with all that are known, which takes long. Nobody is shown more.
+pub(super) const COMPARED: usize = 10;
+
 /// Names of instance types that exist, as far as is known; none if nothing is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KnownTypes<'a>(pub(super) &'a BTreeSet<String>);
 
 impl<'a> KnownTypes<'a> {
-    /// The types that the pod names and that are not known, each with what it may mean.
+    /// The types that the pod names and that are not known, the first of them with what they may mean.
     pub(super) fn unknown(self, pod: &Pod) -> Vec<(String, Option<&'a str>)> {
         let named = pod.alternatives.iter().filter_map(|alternative| named(&alternative.requirements));
         let named: BTreeSet<_> = named.flatten().filter(|_| !self.0.is_empty()).collect();
-        let unknown = named.into_iter().filter(|name| !self.0.contains(&***name));
-        unknown.map(|name| (name.to_string(), self.nearest(name))).collect()
+        let unknown = named.into_iter().filter(|name| !self.0.contains(&***name)).enumerate();
+        let nearest = |name: &str| nearest_key(name, self.0.iter().map(String::as_str));
+        let nearest = |place: usize, name: &str| (place < COMPARED).then(|| nearest(name)).flatten();
+        unknown.map(|(place, name)| (name.to_string(), nearest(place, name))).collect()
     }
 
-    fn nearest(self, name: &str) -> Option<&'a str> {
-        nearest_key(name, self.0.iter().map(String::as_str))
+    /// Whether the pod names few enough types that each may be looked at, in every pool. Of others nothing is certain.
+    pub(super) fn can_look_at(self, pod: &Pod) -> bool {
+        let named = pod.alternatives.iter().filter_map(|alternative| named(&alternative.requirements));
+        named.map(BTreeSet::len).sum::<usize>() <= LOOKED_AT
     }
 
     /// Whether nodes with these labels could be of a type that is asked for by name, if any is.
@@ -38,6 +48,9 @@ impl<'a> KnownTypes<'a> {
     /// is. Nodes of a pool can be of other families and sizes than it allows by now, and the envelope does not list them.
     pub(super) fn refusal(self, envelope: &Envelope, pod: &Pod) -> Option<Reason> {
         pod.alternatives.iter().find_map(|alternative| named(&alternative.requirements))?;
+        if !self.can_look_at(pod) {
+            return None;
+        }
         let mut narrowed = pod.clone();
         for alternative in &mut narrowed.alternatives {
             if let Some(architectures) = self.architectures(&alternative.requirements) {
@@ -90,3 +103,6 @@ pub(super) fn obstacle(nodes: &Requirements, wanted: &Requirements) -> Option<Re
 fn named(wanted: &Requirements) -> Option<&BTreeSet<Arc<str>>> {
     wanted.get(label::INSTANCE_TYPE)?.values().filter(|names| !names.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

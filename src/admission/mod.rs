@@ -9,6 +9,7 @@
 //! | M4: daemon pods, mirror pods | `daemon` |
 //! | M5, M6, V9: which rules apply to a pod, and to what of it | `pods` |
 //! | V1, V12: foreign tolerations, too many tolerations | `tolerations`, by the index in `owned` |
+//! | V12: pods that ask for more than is planned for | `size`, of what `wishes` reads |
 //! | V2: the type's selector and tolerations are there | `selector` |
 //! | V3: node names, forged mirror pods | `placement` |
 //! | V5: labels of namespaces | `namespace_guard` |
@@ -38,6 +39,7 @@ pub mod reference;
 mod resources;
 pub mod review;
 mod selector;
+mod size;
 pub mod standing;
 mod subject;
 mod templates;
@@ -46,3 +48,4 @@ mod testing;
 mod tolerations;
 mod type_label;
 pub mod warning;
+mod wishes;

@@ -5,16 +5,14 @@
 //! What is not certain, since nodes can have labels and resources that no pool gives them, is a warning, and so is what no node is launched
 //! for yet: one that is there may have room.
 
-use k8s_openapi::api::core::v1::{Pod as ApiPod, PodTemplateSpec};
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::instance_types::{self, KnownTypes};
-use super::parse;
 use super::policies::TypePolicy;
 use super::reason::Reason;
-use super::review::{Kind, Review, TemplateKind};
 use super::subject::Subject;
 use super::warning::Warning;
+use super::wishes::{Wish, Wishes};
 use crate::api::labels;
 use crate::model::envelope::EnvelopeVector;
 use crate::model::pod::UnsupportedConstraint;
@@ -26,34 +24,23 @@ use crate::model::{Pod, Requirements, label, reason as model};
 pub(super) struct Asked<'s> {
     subject: &'s Subject<'s>,
     workload_type: &'s TypePolicy,
-    new: Wish,
-    /// What was judged before and can be read.
-    baseline: Option<Wish>,
-}
-
-/// What one version of an object asks for.
-struct Wish {
-    pod: Pod,
-    /// The volumes that a StatefulSet claims for each of its pods.
-    claims: Vec<UnsupportedConstraint>,
+    new: &'s Wish,
+    baseline: Option<&'s Wish>,
 }
 
 impl<'s> Asked<'s> {
-    /// What the subject of the review asks, if a person wrote it and it may be injected. On an update only a change counts (V9).
-    pub(super) fn read(subject: &'s Subject<'s>, review: &Review<'_>) -> Option<Self> {
+    /// What the subject asks, if a person wrote it and it may be injected.
+    pub(super) fn of(subject: &'s Subject<'s>, wishes: &'s Wishes) -> Option<Self> {
         let workload_type = subject.injected_type()?;
         if !subject.role.is_template() && subject.new.metadata.controller().is_some() {
             return None;
         }
-        let new = Wish::read(review, parse::raw_object(review).ok()?.get())?;
-        let stored = parse::raw_old_object(review).ok().flatten().filter(|_| subject.baseline.is_some());
-        let baseline = stored.and_then(|stored| Wish::read(review, stored.get()));
-        Some(Self { subject, workload_type, new, baseline })
+        Some(Self { subject, workload_type, new: &wishes.new, baseline: wishes.baseline.as_ref() })
     }
 
     /// Whether it asks for other nodes than before.
     fn asks_anew(&self) -> bool {
-        self.baseline.as_ref().is_none_or(|before| !asks_alike(&self.new.pod, &before.pod))
+        self.baseline.is_none_or(|before| !asks_alike(&self.new.pod, &before.pod))
     }
 
     /// Why it can never run.
@@ -112,11 +99,9 @@ impl<'s> Asked<'s> {
 
     /// The first new constraint of each kind that the provisioner does not solve, which so keeps the pods from getting a node.
     fn unsupported(&self, object: &str) -> Vec<Warning> {
-        let before = |constraint: &UnsupportedConstraint| {
-            self.baseline.as_ref().is_some_and(|before| before.constraints().any(|known| known == constraint))
-        };
+        let before: BTreeSet<_> = self.baseline.into_iter().flat_map(Wish::constraints).collect();
         let mut told: Vec<&UnsupportedConstraint> = Vec::new();
-        for constraint in self.new.constraints().filter(|constraint| !before(constraint)) {
+        for constraint in self.new.constraints().filter(|constraint| !before.contains(constraint)) {
             if !told.iter().any(|known| known.field() == constraint.field()) {
                 told.push(constraint);
             }
@@ -150,6 +135,9 @@ impl<'s> Asked<'s> {
         let well_known = labels::well_known().collect();
         let known = Undefined::Allowed(&well_known);
         let types = self.known_types();
+        if !types.can_look_at(&self.new.pod) {
+            return None;
+        }
         let may_run = |pool: &Requirements, wanted: &Requirements| {
             pool.is_compatible(wanted, known) && types.may_be_of(pool, wanted)
         };
@@ -180,32 +168,6 @@ fn asks_alike(new: &Pod, stored: &Pod) -> bool {
     new.requests == stored.requests
         && new.alternatives == stored.alternatives
         && new.unusable_terms == stored.unusable_terms
-}
-
-impl Wish {
-    /// What cannot be read is not judged here: the API server does that, and it knows more fields.
-    fn read(review: &Review<'_>, object: &str) -> Option<Self> {
-        let Kind::Template(kind) = review.kind else {
-            let pod: ApiPod = serde_json::from_str(object).ok()?;
-            return Some(Self { pod: Pod::from_api(&pod).ok()?, claims: Vec::new() });
-        };
-        let mut object: Value = serde_json::from_str(object).ok()?;
-        let claims = if kind == TemplateKind::StatefulSet { claims(&object) } else { Vec::new() };
-        let place =
-            kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
-        let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
-        Some(Self { pod: Pod::from_template(&review.namespace, &template).ok()?, claims })
-    }
-
-    fn constraints(&self) -> impl Iterator<Item = &UnsupportedConstraint> {
-        self.claims.iter().chain(&self.pod.unsupported)
-    }
-}
-
-fn claims(stateful_set: &Value) -> Vec<UnsupportedConstraint> {
-    let templates = stateful_set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-    let names = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
-    names.map(|name| UnsupportedConstraint::PersistentVolume { volume: name.to_owned() }).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use super::review::Review;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{parse, placement, selector, tolerations, type_label};
+use super::wishes::Wishes;
+use super::{parse, placement, selector, size, tolerations, type_label};
 
 pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
     let review = question.review;
@@ -61,7 +62,9 @@ pub(super) fn decide(policies: &Policies, question: &Question<'_>) -> Verdict {
             verdict
         }
         Endpoint::Validate => {
-            let asked = Asked::read(&subject, review);
+            let wishes = Wishes::read(&subject, review);
+            reasons.extend(wishes.as_ref().and_then(|wishes| size::judge(&subject, wishes)));
+            let asked = wishes.as_ref().and_then(|wishes| Asked::of(&subject, wishes));
             reasons.extend(asked.as_ref().and_then(Asked::refusal));
             let mut verdict = Verdict::refuse(name.clone(), reasons);
             verdict.warn(unknown_fields(&subject, &name));

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::model::pod::Excess;
 use crate::model::reason as model;
 use crate::model::taints::{Taint, Toleration};
 use crate::model::text::Excerpt;
@@ -51,6 +52,13 @@ pub enum Reason {
         added: usize,
         /// How many there may be.
         max: usize,
+    },
+    /// The pod asks for more of something than is planned for.
+    PodTooLarge {
+        /// Path of the pod in its object, with a dot at the end; empty for a pod.
+        path: String,
+        /// Of what, and how much.
+        excess: Excess,
     },
     /// A toleration would match a taint that belongs to other types.
     ForeignToleration {
@@ -248,6 +256,7 @@ impl Reason {
             Self::NamespaceClosed { .. } => "NamespaceClosed",
             Self::TypeClosed { .. } => "TypeClosed",
             Self::TooManyTolerations { .. } => "TooManyTolerations",
+            Self::PodTooLarge { .. } => "PodTooLarge",
             Self::ForeignToleration { .. } | Self::WildcardToleration { .. } => "ForeignToleration",
             Self::UnknownTolerationOperator { .. } => "UnknownTolerationOperator",
             Self::UnregisteredToleration { .. } => "UnregisteredToleration",

@@ -5,11 +5,14 @@
 //! WorkloadType, which would be another fence without them, and are warnings on Karpenter's kinds, so that existing manifests apply; nothing
 //! is launched from an object that needs one of those that block.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::decide::Verdict;
+use super::instance_types::COMPARED;
 use super::parse::{self, Malformed};
 use super::policies::Policies;
 use super::reason::Reason;
@@ -114,29 +117,36 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
 /// Instance types, and families of them, that are named and not known. The list that is known here may be behind, so it is no reason to refuse.
 fn unknown_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
     let known = &*policies.settings().instance_types;
+    let families: BTreeSet<&str> = known.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
     let requirements = objects.new.spec.template.spec.requirements.iter().enumerate();
     let named = requirements.filter(|(_, entry)| entry.operator == Operator::In && !known.is_empty());
     let unknown = named.flat_map(|(index, entry)| {
-        let families = || known.iter().filter_map(|name| Some(name.split_once('.')?.0));
+        let families = &families;
         let is_known = move |value: &str| match entry.key.as_str() {
             labels::INSTANCE_TYPE => known.contains(value),
-            labels::INSTANCE_FAMILY => families().any(|family| family == value),
+            labels::INSTANCE_FAMILY => families.contains(value),
             _ => true,
         };
-        let nearest = move |value: &str| match entry.key.as_str() {
-            labels::INSTANCE_FAMILY => nearest_key(value, families()).map(str::to_owned),
-            _ => nearest_key(value, known.iter().map(String::as_str)).map(str::to_owned),
-        };
-        entry.values.iter().filter(move |value| !is_known(value)).map(move |value| {
-            Warning::UnknownInstanceType {
-                object: objects.name.clone(),
-                path: format!("spec.template.spec.requirements[{index}]"),
-                value: value.clone(),
-                nearest: nearest(value),
-            }
-        })
+        entry
+            .values
+            .iter()
+            .filter(move |value| !is_known(value))
+            .map(move |value| (index, entry.key.as_str(), value))
     });
-    unknown.collect()
+    let nearest = |key: &str, value: &str| match key {
+        labels::INSTANCE_FAMILY => nearest_key(value, families.iter().copied()),
+        _ => nearest_key(value, known.iter().map(String::as_str)),
+    };
+    let warning = |(place, (index, key, value)): (usize, (usize, &str, &String))| {
+        let nearest = (place < COMPARED).then(|| nearest(key, value)).flatten();
+        Warning::UnknownInstanceType {
+            object: objects.name.clone(),
+            path: format!("spec.template.spec.requirements[{index}]"),
+            value: value.clone(),
+            nearest: nearest.map(str::to_owned),
+        }
+    };
+    unknown.enumerate().map(warning).collect()
 }
 
 /// Requirements on labels that nobody knows and that look like well-known ones. A pool may have labels of its own, so it is no reason to refuse.

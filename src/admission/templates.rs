@@ -16,7 +16,8 @@ use super::review::TemplateKind;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
 use super::warning::Warning;
-use super::{placement, selector, tolerations, type_label};
+use super::wishes::Wishes;
+use super::{placement, selector, size, tolerations, type_label};
 
 pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: TemplateKind) -> Verdict {
     let review = question.review;
@@ -56,7 +57,9 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>, kind: Templ
         return Verdict::refuse(name, type_label::judge_label(&subject).into_iter().collect());
     }
     let mut reasons = judge(&subject);
-    let asked = Asked::read(&subject, review);
+    let wishes = Wishes::read(&subject, review);
+    reasons.extend(wishes.as_ref().and_then(|wishes| size::judge(&subject, wishes)));
+    let asked = wishes.as_ref().and_then(|wishes| Asked::of(&subject, wishes));
     reasons.extend(asked.as_ref().and_then(Asked::refusal));
     let advice = corrected::fragment(&subject, kind, &reasons);
     let mut verdict = Verdict::refuse(name.clone(), reasons);

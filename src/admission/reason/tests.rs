@@ -2,6 +2,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::Requirement;
+use crate::model::pod::Measure;
 use crate::model::testing::resource_list;
 
 fn toleration(text: &str) -> Toleration<'static> {
@@ -52,7 +53,15 @@ fn examples_after(reason: Option<&Reason>) -> Vec<Reason> {
             Reason::TooManyTolerations { path: owned("spec.tolerations"), count: 10_000, added: 0, max: 64 },
             Reason::TooManyTolerations { path: owned("spec.tolerations"), count: 65, added: 2, max: 64 },
         ],
-        Some(Reason::TooManyTolerations { .. }) => vec![
+        Some(Reason::TooManyTolerations { .. }) => {
+            [("", Measure::Terms), ("spec.template.", Measure::HostPorts)]
+                .map(|(path, of)| Reason::PodTooLarge {
+                    path: owned(path),
+                    excess: Excess { of, count: 3_000 },
+                })
+                .into()
+        }
+        Some(Reason::PodTooLarge { .. }) => vec![
             foreign("spec.tolerations[0]", "key=node-type operator=Exists", Some("application")),
             foreign("spec.tolerations[1]", "key=node-type value=monitoring effect=NoSchedule", None),
             foreign(
@@ -191,6 +200,8 @@ fn every_reason_has_a_message_with_its_code_the_object_what_is_wrong_and_what_to
         TypeClosed: pod shop/web: workload type application is closed: what its pods get has not been published yet; try again in a moment; if it stays, look whether Treenail's controller is running
         TooManyTolerations: pod shop/web: spec.tolerations has 10000 items, and at most 64 are allowed; remove those that match no taint
         TooManyTolerations: pod shop/web: spec.tolerations has 65 items with the 2 that its workload type adds, and at most 64 are allowed; remove those that match no taint
+        PodTooLarge: pod shop/web: spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: too large to plan for: 3000 terms, and at most 100 are allowed; join them: one expression In with several values says the same as several terms
+        PodTooLarge: pod shop/web: spec.template.spec.containers[*].ports[*].hostPort: too large to plan for: 3000 host ports, and at most 256 are allowed; use fewer, or a Service
         ForeignToleration: pod shop/web: spec.tolerations[0] (key node-type, operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them
         ForeignToleration: pod shop/web: spec.tolerations[1] (key node-type, value monitoring, effect NoSchedule) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it, or run the pod in a namespace of that workload type
         ForeignToleration: pod shop/web: spec.template.spec.tolerations[0] (key node-type, operator Exists) would match the taint node-type=monitoring:NoSchedule of workload type monitoring; remove it: what pods of workload type application need is added to them

@@ -34,6 +34,9 @@ impl Reason {
                 f,
                 "{path} has {count} items with the {added} that its workload type adds, and at most {max} are allowed"
             ),
+            Self::PodTooLarge { path, excess } => {
+                Within { path, why: &model::Reason::PodTooLarge(*excess) }.fmt(f)
+            }
             Self::ForeignToleration { path, toleration, taint, owners, .. } => {
                 write!(f, "{path} ({}) would match the taint {taint} of {}", Spelt(toleration), Types(owners))
             }
@@ -146,6 +149,7 @@ impl Reason {
                 f.write_str("try again in a moment; if it stays, look whether Treenail's controller is running")
             }
             Self::TooManyTolerations { .. } => f.write_str("remove those that match no taint"),
+            Self::PodTooLarge { excess, .. } => f.write_str(excess.advice()),
             Self::ForeignToleration { own_type: Some(own), .. }
             | Self::WildcardToleration { own_type: Some(own), .. } => write!(
                 f,
