@@ -27,33 +27,57 @@ pub(super) fn there_is(amount: Quantity) -> i64 {
     i64::try_from(milli).unwrap_or(if milli < 0 { i64::MIN } else { MOST_THERE_IS }).min(MOST_THERE_IS)
 }
 
-/// The resources that a problem names: cpu, memory and pods first, as the queue is ordered by them, then the others by name.
+/// Always there, and first: the queue is ordered by them.
+const FIRST: [&str; 3] = [resources::CPU, resources::MEMORY, resources::PODS];
+
+/// The resources that a problem requests and that something has: cpu, memory and pods first, then the others by name; and one dimension for
+/// everything that nothing has. Anybody can make up names for resources, and each would be a column of every catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dimensions(Vec<String>);
+pub(super) struct Dimensions {
+    names: Vec<String>,
+    has_unknown: bool,
+}
 
 impl Dimensions {
-    /// The dimensions of these requests.
-    pub(super) fn of<'a>(requests: impl IntoIterator<Item = &'a ResourceList>) -> Self {
-        let first = [resources::CPU, resources::MEMORY, resources::PODS];
+    /// The dimensions of these requests, if `has` says which resources there are.
+    pub(super) fn of<'a>(
+        requests: impl IntoIterator<Item = &'a ResourceList>,
+        has: impl Fn(&str) -> bool,
+    ) -> Self {
         let named: BTreeSet<&str> =
             requests.into_iter().flat_map(|list| list.iter().map(|(name, _)| name)).collect();
-        let others = named.into_iter().filter(|name| !first.contains(name));
-        Self(first.into_iter().chain(others).map(str::to_owned).collect())
+        let others = named.into_iter().filter(|name| !FIRST.contains(name));
+        let (known, unknown): (Vec<_>, Vec<_>) = others.partition(|name| has(name));
+        let names = FIRST.into_iter().chain(known).map(str::to_owned).collect();
+        Self { names, has_unknown: !unknown.is_empty() }
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+    /// The resource of each dimension; nothing for that of what nothing has.
+    pub(super) fn names(&self) -> impl Iterator<Item = Option<&str>> {
+        let known = self.names.iter().map(|name| Some(name.as_str()));
+        known.chain(self.has_unknown.then_some(None))
+    }
+
+    /// What is requested of resources that nothing has.
+    pub(super) fn unknown<'a>(&self, list: &'a ResourceList) -> impl Iterator<Item = (&'a str, Quantity)> {
+        let others = self.names.get(FIRST.len()..).unwrap_or_default();
+        let is_known = |name: &str| {
+            FIRST.contains(&name) || others.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+        };
+        list.iter().filter(move |(name, amount)| *amount > Quantity::ZERO && !is_known(name))
     }
 
     /// What is requested.
     pub(super) fn requests(&self, list: &ResourceList) -> Amounts {
-        self.names().map(|name| requested(list.amount(name))).collect()
+        let unknown = || i64::from(self.unknown(list).next().is_some());
+        self.names().map(|name| name.map_or_else(unknown, |name| requested(list.amount(name)))).collect()
     }
 
     /// What there is, if anything can be placed there at all: nothing can where more is promised than there is.
     pub(super) fn room(&self, list: &ResourceList) -> Option<Amounts> {
         let is_overcommitted = list.iter().any(|(_, amount)| amount.is_negative());
-        (!is_overcommitted).then(|| self.names().map(|name| there_is(list.amount(name))).collect())
+        (!is_overcommitted)
+            .then(|| self.names().map(|name| name.map_or(0, |name| there_is(list.amount(name)))).collect())
     }
 }
 
@@ -116,7 +140,7 @@ mod tests {
 
     fn check(requests: &str, room: &str, expected: u64) {
         let (requests, room) = (list(requests), list(room));
-        let dimensions = Dimensions::of([&requests]);
+        let dimensions = Dimensions::of([&requests], |name| room.get(name).is_some());
         let times =
             dimensions.room(&room).map_or(0, |room| dimensions.requests(&requests).times_in(&room, 1000));
         assert_eq!(times, expected, "{requests:?} in {room:?}");
@@ -145,12 +169,29 @@ mod tests {
         check("cpu=99999999999999999999", "cpu=99999999999999999999", 0);
     }
 
+    #[test]
+    fn resources_that_nothing_has_are_one_dimension_in_which_nothing_has_room() {
+        let made_up = |from: usize| {
+            let names = (from..from + 1000).map(|number| format!("example.com/{number}=1"));
+            list(&names.collect::<Vec<_>>().join(" "))
+        };
+        let (one, other, nothing) = (made_up(0), made_up(5000), list("cpu=1 example.com/7=0"));
+        let room = list("cpu=8 example.com/7=9");
+        let dimensions = Dimensions::of([&one, &other, &nothing], |name| room.get(name).is_some());
+        assert_eq!(dimensions.names().count(), 5);
+        assert_eq!(dimensions.unknown(&one).count(), 999);
+        let there = dimensions.room(&room).unwrap();
+        for (requests, fits) in [(&one, false), (&other, false), (&nothing, true)] {
+            assert_eq!(dimensions.requests(requests).fit_in(&there), fits);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_fits_by_numbers_fits_exactly(cpu in 0_i128..1 << 40, memory in 0_i128..1 << 90, room_cpu in 0_i128..1 << 44, room_memory in 0_i128..1 << 94) {
             let amounts = |cpu, memory| ResourceList::new().with("cpu", Quantity::from_nanos(cpu)).with("memory", Quantity::from_nanos(memory));
             let (requests, room) = (amounts(cpu, memory), amounts(room_cpu, room_memory));
-            let dimensions = Dimensions::of([&requests]);
+            let dimensions = Dimensions::of([&requests], |_| true);
             let there = dimensions.room(&room).unwrap();
             let times = dimensions.requests(&requests).times_in(&there, 1000);
             prop_assert!(requests.times(times).fits_in(&room));

@@ -9,7 +9,7 @@ use super::{
     plan::{InstanceOption, PlannedClaim},
     pools::{PoolTable, Pools},
     problem::{PendingPod, Problem},
-    queue::{Queue, first_conflict},
+    queue::Queue,
     table::RowSet,
 };
 use crate::{
@@ -47,6 +47,7 @@ impl Finisher<'_> {
         }
         let ports: Vec<HostPort> =
             pods.iter().flat_map(|pending| pending.pod.host_ports.iter().cloned()).collect();
+        let is_free = table.overheads.free_of_daemons(&ports);
 
         let own_type = table.type_of(draft.row)?;
         let mut charged = table.capacity(draft.row)?.clone();
@@ -59,8 +60,7 @@ impl Finisher<'_> {
                 continue;
             };
             let overhead = table.overheads.on(row.instance_type);
-            let taken = overhead.map_or(&[][..], |overhead| &overhead.host_ports);
-            let holds = amounts.fit_in(room) && first_conflict(&ports, taken).is_none();
+            let holds = amounts.fit_in(room) && is_free(row.instance_type);
             if holds && (row.instance_type == own_type || ledger.widen(&mut charged, capacity)) {
                 let name = catalog.types().get(row.instance_type)?.name.clone();
                 options.push(InstanceOption { name, price: row.price });

@@ -13,6 +13,7 @@ use super::{
     amounts::{Amounts, Dimensions},
     catalog::Catalog,
     problem::{Daemon, ExistingNode},
+    queue::first_conflict,
     table::RowSet,
 };
 use crate::model::{
@@ -88,6 +89,16 @@ impl Overheads {
             })
         });
         Self { of_type: of_type.collect(), sets }
+    }
+
+    /// Whether these host ports are free on a type, as far as daemons go. Types with the same daemons are compared once.
+    pub(super) fn free_of_daemons(&self, wanted: &[HostPort]) -> impl Fn(usize) -> bool {
+        let is_free = |set: &Overhead| first_conflict(wanted, &set.host_ports).is_none();
+        let free: Vec<bool> = self.sets.iter().map(is_free).collect();
+        move |instance_type| {
+            let set = self.of_type.get(instance_type);
+            set.and_then(|set| free.get(*set)).copied().unwrap_or(true)
+        }
     }
 
     /// What daemons take on a type.

@@ -54,7 +54,8 @@ pub fn envelope(problem: &Problem, workload_type: &str) -> Option<Envelope> {
 
 /// What every instance type of a pool leaves for pods that its limits could ever allow.
 fn launchable(problem: &Problem, pool: &Pool) -> Vec<EnvelopeVector> {
-    let dimensions = Dimensions::of(problem.daemons.iter().map(|daemon| &daemon.pod.requests));
+    let daemons = problem.daemons.iter().map(|daemon| &daemon.pod.requests);
+    let dimensions = Dimensions::of(daemons, |name| pool.catalog.allocatable(name).is_some());
     let table = PoolTable::new(problem, pool, &dimensions);
     let nothing = ResourceList::new();
     let mut zones: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();

@@ -131,8 +131,9 @@ impl Obstacles<'_> {
             return reason;
         }
         let taken = |i: &usize| self.table.overheads.on(*i).map_or(&[][..], |overhead| &overhead.host_ports);
-        let conflict: Option<&HostPort> =
-            types.iter().find_map(|i| first_conflict(&pod.host_ports, taken(i)));
+        let is_free = self.table.overheads.free_of_daemons(&pod.host_ports);
+        let taken = types.iter().find(|i| !is_free(**i)).map(taken);
+        let conflict: Option<&HostPort> = taken.and_then(|taken| first_conflict(&pod.host_ports, taken));
         match conflict {
             Some(port) => Reason::HostPortTaken { port: port.clone() },
             None => Reason::NoOffering,

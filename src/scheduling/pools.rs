@@ -44,7 +44,7 @@ impl<'p> PoolTable<'p> {
             &problem.well_known,
             (catalog, dimensions),
         );
-        let columns: Vec<_> = dimensions.names().map(|name| catalog.allocatable(name)).collect();
+        let columns: Vec<_> = dimensions.names().map(|name| catalog.allocatable(name?)).collect();
         let room = (0..catalog.types().len()).map(|i| {
             let cell = |column: Option<&[i64]>| column.and_then(|column| column.get(i)).copied().unwrap_or(0);
             let mut room: Amounts = columns.iter().copied().map(cell).collect();

@@ -15,7 +15,7 @@ use super::{
     table::RowSet,
 };
 use crate::model::{
-    Reason, Toleration, host_port::HostPort, label::LabelKeys, pod::PodKey, requirement::Operator,
+    Quantity, Reason, Toleration, host_port::HostPort, label::LabelKeys, pod::PodKey, requirement::Operator,
 };
 
 /// Pods that ask for the same.
@@ -62,6 +62,8 @@ fn seniority(pending: &PendingPod) -> (Option<Timestamp>, &str, &PodKey) {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct ClassKey<'p> {
     requests: Reverse<Amounts>,
+    /// Which resources that nothing has, so that each pod is told of its own.
+    unknown: Vec<(&'p str, Quantity)>,
     workload_type: Option<&'p str>,
     alternatives: Vec<Vec<(String, Operator, Vec<String>)>>,
     tolerations: &'p [Toleration<'static>],
@@ -77,6 +79,7 @@ impl<'p> ClassKey<'p> {
         });
         Self {
             requests: Reverse(dimensions.requests(&pod.requests)),
+            unknown: dimensions.unknown(&pod.requests).collect(),
             workload_type: pending.workload_type.as_deref(),
             alternatives: alternatives.collect(),
             tolerations: &pod.tolerations,
@@ -127,10 +130,10 @@ fn class<'p>(
     let Some(example) = class.example() else { return class };
     for number in class.tiers.iter().flat_map(|tier| &tier.pools) {
         let Some(table) = pools.get(*number) else { continue };
+        let is_free = table.overheads.free_of_daemons(class.host_ports());
         let holds = |instance_type: usize| {
             let has_room = table.room(instance_type).is_some_and(|room| class.requests.fit_in(room));
-            let taken = table.overheads.on(instance_type).map_or(&[][..], |overhead| &overhead.host_ports);
-            has_room && first_conflict(class.host_ports(), taken).is_none()
+            has_room && is_free(instance_type)
         };
         let types: Vec<bool> = (0..table.pool.catalog.types().len()).map(holds).collect();
         let is_large_enough =
@@ -159,7 +162,7 @@ pub(super) fn first_conflict<'a, 't>(
 fn about_the_pod_alone(pending: &PendingPod) -> Option<Reason> {
     let pod = &pending.pod;
     if let Some(constraint) = pod.unsupported.first() {
-        return Some(Reason::NotSupportedYet { constraint: constraint.clone() });
+        return Some(constraint.clone().into());
     }
     if pod.alternatives.is_empty() {
         return Some(Reason::NodeAffinityUnusable { terms: pod.unusable_terms.clone() });

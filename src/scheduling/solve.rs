@@ -12,7 +12,10 @@
 //! Not solved yet: topology spread, affinity between pods, volumes, device claims (a pod that requires one stays out and says
 //! so), preferences (they are ignored), minimum values, and reserved capacity that runs out.
 
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use super::{
     amounts::Dimensions,
@@ -31,8 +34,13 @@ use crate::model::pod::PodKey;
 #[must_use]
 pub fn solve(problem: &Problem) -> Plan {
     let pods = problem.pods.iter().map(|pending| &pending.pod);
-    let dimensions =
-        Dimensions::of(pods.chain(problem.daemons.iter().map(|daemon| &daemon.pod)).map(|pod| &pod.requests));
+    let pods = pods.chain(problem.daemons.iter().map(|daemon| &daemon.pod));
+    let of_nodes = problem.nodes.iter().flat_map(|node| node.allocatable.iter().map(|(name, _)| name));
+    let of_nodes: BTreeSet<&str> = of_nodes.collect();
+    let is_there = |name: &str| {
+        of_nodes.contains(name) || problem.pools.iter().any(|pool| pool.catalog.allocatable(name).is_some())
+    };
+    let dimensions = Dimensions::of(pods.map(|pod| &pod.requests), is_there);
     let pools = Pools::new(problem, &dimensions);
     let queue = Queue::new(&problem.pods, &dimensions, &pools, &problem.well_known);
 
