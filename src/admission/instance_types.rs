@@ -32,12 +32,6 @@ impl<'a> KnownTypes<'a> {
         unknown.map(|(place, name)| (name.to_string(), nearest(place, name))).collect()
     }
 
-    /// Whether the pod names few enough types that each may be looked at, in every pool. Of others nothing is certain.
-    pub(super) fn can_look_at(self, pod: &Pod) -> bool {
-        let named = pod.alternatives.iter().filter_map(|alternative| named(&alternative.requirements));
-        named.map(BTreeSet::len).sum::<usize>() <= LOOKED_AT
-    }
-
     /// Whether nodes with these labels could be of a type that is asked for by name, if any is.
     pub(super) fn may_be_of(self, nodes: &Requirements, wanted: &Requirements) -> bool {
         let may_be = |name: &Arc<str>| !self.0.contains(&**name) || nodes.intersects(&labels_by_name(name));
@@ -48,7 +42,7 @@ impl<'a> KnownTypes<'a> {
     /// is. Nodes of a pool can be of other families and sizes than it allows by now, and the envelope does not list them.
     pub(super) fn refusal(self, envelope: &Envelope, pod: &Pod) -> Option<Reason> {
         pod.alternatives.iter().find_map(|alternative| named(&alternative.requirements))?;
-        if !self.can_look_at(pod) {
+        if !can_look_at(pod) {
             return None;
         }
         let mut narrowed = pod.clone();
@@ -84,6 +78,12 @@ impl<'a> KnownTypes<'a> {
         };
         named(wanted)?.iter().map(architecture).collect()
     }
+}
+
+/// Whether the pod names few enough types that each may be looked at, in every pool. Of others nothing is certain.
+pub(super) fn can_look_at(pod: &Pod) -> bool {
+    let named = pod.alternatives.iter().filter_map(|alternative| named(&alternative.requirements));
+    named.map(BTreeSet::len).sum::<usize>() <= LOOKED_AT
 }
 
 /// What stands against nodes with these labels being of the types that are asked for by name.

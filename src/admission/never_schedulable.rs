@@ -135,7 +135,7 @@ impl<'s> Asked<'s> {
         let well_known = labels::well_known().collect();
         let known = Undefined::Allowed(&well_known);
         let types = self.known_types();
-        if !types.can_look_at(&self.new.pod) {
+        if !instance_types::can_look_at(&self.new.pod) {
             return None;
         }
         let may_run = |pool: &Requirements, wanted: &Requirements| {

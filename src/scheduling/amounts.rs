@@ -44,9 +44,9 @@ impl Dimensions {
         requests: impl IntoIterator<Item = &'a ResourceList>,
         has: impl Fn(&str) -> bool,
     ) -> Self {
-        let named: BTreeSet<&str> =
+        let mentioned: BTreeSet<&str> =
             requests.into_iter().flat_map(|list| list.iter().map(|(name, _)| name)).collect();
-        let others = named.into_iter().filter(|name| !FIRST.contains(name));
+        let others = mentioned.into_iter().filter(|name| !FIRST.contains(name));
         let (known, unknown): (Vec<_>, Vec<_>) = others.partition(|name| has(name));
         let names = FIRST.into_iter().chain(known).map(str::to_owned).collect();
         Self { names, has_unknown: !unknown.is_empty() }

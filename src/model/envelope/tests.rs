@@ -54,6 +54,15 @@ fn what_fits_into_one_vector_is_admitted_and_a_byte_more_is_not() {
 }
 
 #[test]
+fn of_a_pod_that_is_too_large_to_be_read_nothing_is_said() {
+    use crate::model::pod::{Excess, Measure, UnsupportedConstraint};
+    let excess = Excess { of: Measure::Terms, count: 3000 };
+    let large = Pod { unsupported: vec![UnsupportedConstraint::TooLarge(excess)], ..pod("cpu=1000", &[]) };
+    assert_eq!(envelope().refusal(&large), None);
+    assert!(envelope().refusal(&pod("cpu=1", &[])).is_some());
+}
+
+#[test]
 fn zone_architecture_and_pool_choose_among_the_vectors() {
     check("cpu=3", &["topology.kubernetes.io/zone In a"], "");
     check(

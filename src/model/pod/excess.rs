@@ -4,7 +4,10 @@
 //! The bounds are far from what people write, and from what programs write for them. A pod beyond one of them is kept without what it asks
 //! for, so that nothing is multiplied by it.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use k8s_openapi::api::core::v1::{Container, NodeSelectorTerm, PodSpec};
 
@@ -86,7 +89,7 @@ impl Measure {
             Self::Tolerations => spec.tolerations.as_ref().map_or(0, Vec::len),
             Self::Terms => terms(spec).len(),
             Self::Requirements => {
-                let selected = spec.node_selector.as_ref().map_or(0, |selector| selector.len());
+                let selected = spec.node_selector.as_ref().map_or(0, BTreeMap::len);
                 terms(spec).len().max(1).saturating_mul(selected).saturating_add(expressions().count())
             }
             Self::Values => {

@@ -334,3 +334,35 @@ fn what_comes_closest_lacks_the_fewest_resources_and_of_those_the_smallest_part(
         assert!(shown.unwrap_or_default().contains(expected.unwrap_or_default()), "{expected:?}");
     }
 }
+
+#[test]
+fn long_lists_are_cut_whoever_made_them() {
+    let terms =
+        |count| Reason::NodeAffinityUnusable { terms: vec![(0, UnusableTerm::Empty); count] }.to_string();
+    assert!(!terms(5).contains(" more"), "{}", terms(5));
+    assert!(terms(7).contains("; and 2 more)"), "{}", terms(7));
+    let names: Vec<_> = (0..1000).map(|number| format!("example.com/r{number}=1")).collect();
+    let shortages = list(&names.join(" ")).shortages(&list("cpu=1"));
+    let reason = Reason::ResourcesDoNotFit { closest: "c7i.large".to_owned(), shortages };
+    let keys: Vec<_> = (0..1000).map(|number| format!("k{number} Exists")).collect();
+    let requirements = crate::model::testing::requirements(&keys.join(", "));
+    assert!(requirements.to_string().ends_with(" and 990 more"), "{requirements}");
+    let empty = Requirements::new();
+    let undefined =
+        empty.compatible(&requirements, crate::model::requirements::Undefined::Denied).unwrap_err();
+    assert!(undefined.to_string().ends_with("; and 990 more"), "{undefined}");
+    let problem = || {
+        (
+            "spec.containers[0]".to_owned(),
+            InvalidAmount { resource: "cpu".to_owned(), source: "x".parse::<Quantity>().unwrap_err() },
+        )
+    };
+    let malformed = MalformedPod {
+        pod: PodKey::default(),
+        problems: std::iter::repeat_with(problem).take(1000).collect(),
+    };
+    assert!(malformed.to_string().ends_with("; and 995 more"), "{malformed}");
+    for shown in [terms(450_000), reason.to_string(), Reason::NoInstanceType { requirements }.to_string()] {
+        assert!(shown.len() < 2000, "{}", shown.len());
+    }
+}

@@ -758,3 +758,48 @@ fn a_zone_without_a_subnet_is_not_waited_for() {
         "#]],
     );
 }
+
+#[test]
+fn each_pod_is_told_of_the_resource_that_it_made_up_and_a_daemon_that_asks_for_one_counts_for_nothing() {
+    check(
+        "type s cpu=4 memory=8Gi pods=10; price 0.1
+         pool general
+         daemon agent cpu=1 example.com/nothing=1
+         pod a cpu=1 example.com/one=1
+         pod b cpu=1 example.com/two=1
+         pod c cpu=4 example.com/one=0",
+        &expect![[r#"
+            claim of pool general: s at $0.10/h, 1 pod, requests 4 cpu, 1 pods, 0 example.com/one
+            no node for pod default/a
+              pool general: spec.containers[*].resources.requests: 1 example.com/one requested, and s, which comes closest, leaves 0 example.com/one; do not request it, or let the NodePool use instance types that have example.com/one
+            no node for pod default/b
+              pool general: spec.containers[*].resources.requests: 1 example.com/two requested, and s, which comes closest, leaves 0 example.com/two; do not request it, or let the NodePool use instance types that have example.com/two
+            price $0.10/h
+        "#]],
+    );
+}
+
+#[test]
+fn a_daemon_that_is_too_large_to_be_read_counts_for_nothing() {
+    use crate::model::pod::{Excess, Measure, Pod};
+    let terms =
+        vec![serde_json::json!({ "matchExpressions": [{ "key": "a", "operator": "DoesNotExist" }] }); 101];
+    let required = serde_json::json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } });
+    let spec = serde_json::json!({
+        "containers": [{ "name": "a", "resources": { "requests": { "cpu": "3" } } }], "affinity": { "nodeAffinity": required },
+    });
+    let template = serde_json::from_value(serde_json::json!({ "spec": spec })).unwrap();
+    let daemon = Pod::from_template("shop", &template).unwrap();
+    assert_eq!(daemon.excess(), Some(Excess { of: Measure::Terms, count: 101 }));
+    let mut problem = problem(
+        "type s cpu=4 memory=8Gi pods=10; price 0.1
+         pool general
+         pod a cpu=4",
+    );
+    problem.daemons.push(crate::scheduling::Daemon { pod: daemon.clone(), barred: Vec::new() });
+    let plan = solved(&problem);
+    assert_eq!((plan.claims.len(), plan.unschedulable.len()), (1, 0));
+    problem.pods.push(crate::scheduling::PendingPod { pod: daemon, workload_type: None });
+    let left_out = solved(&problem).unschedulable;
+    assert_eq!(left_out[0].reasons[0].reason.code(), "PodTooLarge");
+}

@@ -204,3 +204,46 @@ fn a_long_refusal_is_cut() {
     assert_eq!(message.lines().count(), 11);
     assert!(message.ends_with("\nand 50 more problems"), "{message}");
 }
+
+/// Whatever there is too much of, the answer is short: a code, a handful of warnings' worth of text, no copy of the object.
+#[test]
+fn any_number_of_anything_gets_a_short_answer() {
+    const MANY: usize = 4_000;
+    let numbered = |prefix: &str| -> Map<String, Value> {
+        (0..MANY).map(|number| (format!("{prefix}{number}"), "1".into())).collect()
+    };
+    let names: Vec<_> = (0..MANY).map(|number| format!("x{number}.large")).collect();
+    let terms = |term: Value| json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": term } } });
+    let of_one_term = |expressions: Value| terms(json!([{ "matchExpressions": expressions }]));
+    let not_in = |value: &String| json!({ "key": "a", "operator": "NotIn", "values": [value] });
+    let port = |port: usize| json!({ "containerPort": port, "hostPort": port });
+    let claim = |name: &String| json!({ "name": name, "persistentVolumeClaim": { "claimName": name } });
+    let of_type = json!([{ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": names }]);
+    let container = |field: &str, value: Value| json!([{ "name": "a", field: value }]);
+    let specs = [
+        ("nodeSelector", numbered("n").into(), "PodTooLarge"),
+        ("affinity", terms(vec![json!({}); MANY].into()), "PodTooLarge"),
+        ("affinity", of_one_term(names.iter().map(not_in).collect()), "PodTooLarge"),
+        ("affinity", of_one_term(of_type), ""),
+        (
+            "containers",
+            container("resources", json!({ "requests": numbered("example.com/") })),
+            "PodTooLarge",
+        ),
+        ("containers", container("ports", (1..=MANY).map(port).collect()), "PodTooLarge"),
+        ("containers", vec![json!({ "name": "a" }); MANY].into(), "PodTooLarge"),
+        ("tolerations", vec![json!({ "operator": "Exists" }); MANY].into(), "TooManyTolerations"),
+        ("volumes", names.iter().map(claim).collect(), ""),
+        ("schedulingGates", vec![json!({ "name": "g" }); MANY].into(), ""),
+    ];
+    for (field, value, code) in specs {
+        let mut spec = json!({ "containers": [] });
+        spec[field] = value;
+        for call in [Call::pod("shop", spec.clone()), Call::deployment("shop", spec)] {
+            let (_, verdict) = WORLD.send(&call);
+            assert_eq!(verdict.codes().join(" "), code, "{field}: {}", verdict.message());
+            assert!(verdict.message().len() < 2_000, "{field}: {}", verdict.message());
+            assert!(verdict.warnings.iter().all(|warning| warning.len() < 1_000), "{field}");
+        }
+    }
+}
