@@ -3,6 +3,7 @@
 
 mod architecture;
 mod attacks;
+mod bombs;
 mod cli;
 mod crash;
 mod crds;
