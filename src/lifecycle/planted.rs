@@ -262,7 +262,7 @@ mod tests {
             large("anywhere", "application", most + 1),
             large("harmless", "monitoring", most + 1),
         ];
-        let found = planted(&claim(), &types, &pods, &BTreeMap::new(), |name| name == "n1");
+        let found = planted(&claim(), &types, &pods, |_| Namespace::Typeless, |name| name == "n1");
         let found: Vec<_> = found.iter().map(|planted| planted.pod.uid.as_str()).collect();
         assert_eq!(found, ["anywhere"]);
     }
