@@ -20,6 +20,8 @@ use crate::ports::clock::Clock;
 
 /// The same event is not sent again for so long. Karpenter's value.
 const SAME_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(2);
+/// For so long a recorder remembers the series that it has begun.
+const ONE_SERIES_WITHIN: SignedDuration = SignedDuration::from_mins(6);
 /// More events than this do not wait; a fleet of a thousand nodes makes some hundreds at once.
 const MOST_WAITING: usize = 4096;
 /// What the API server accepts as the note of an event, in bytes.
@@ -41,7 +43,7 @@ impl Events {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        (Self(sender), send(Recorder::new(client, reporter), receiver, clock))
+        (Self(sender), send(Recorders::new(client, reporter), receiver, clock))
     }
 
     /// Keeps what it is told, in tests of those who tell.
@@ -59,17 +61,42 @@ impl Events {
     }
 }
 
-async fn send(recorder: Recorder, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
+async fn send(mut recorders: Recorders, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
     let mut sent = Sent::default();
     while let Some(event) = events.recv().await {
-        if !sent.is_new(&event, clock.now()) {
+        let now = clock.now();
+        if !sent.is_new(&event, now) {
             continue;
         }
+        let recorder = recorders.of(&event, now);
         let (regarding, event) = (reference(&event.regarding), api_event(event));
         // An API server that does not answer must not keep the events behind this one for ever.
         if let Err(error) = within(recorder.publish(&event, &regarding)).await {
             tracing::warn!(%error, object = regarding.name, reason = event.reason, "an event could not be sent");
         }
+    }
+}
+
+/// A recorder for each text. A recorder takes events for one series that differ in nothing but their note, and shows the note of the first: what
+/// has been corrected since would still be told.
+struct Recorders {
+    client: Client,
+    reporter: Reporter,
+    by_text: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
+}
+
+impl Recorders {
+    const fn new(client: Client, reporter: Reporter) -> Self {
+        Self { client, reporter, by_text: BTreeMap::new() }
+    }
+
+    fn of(&mut self, event: &Event, now: Timestamp) -> Recorder {
+        self.by_text.retain(|_, (_, used)| now.duration_since(*used) < ONE_SERIES_WITHIN);
+        let key = (event.regarding.clone(), event.reason, event.message.clone());
+        let new = || (Recorder::new(self.client.clone(), self.reporter.clone()), now);
+        let (recorder, used) = self.by_text.entry(key).or_insert_with(new);
+        *used = now;
+        recorder.clone()
     }
 }
 
@@ -144,7 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::testing::{Call, slow_api_server};
+    use crate::cluster::testing::{Call, api_server, slow_api_server};
     use crate::ports::clock::ManualClock;
 
     fn event(reason: &'static str, same_if: &str) -> Event {
@@ -181,6 +208,36 @@ mod tests {
         assert!(sent.is_err(), "it sends for as long as anybody may tell something");
         let reasons: Vec<_> = calls.take().iter().map(|call| call.body["reason"].clone()).collect();
         assert_eq!(reasons, ["First", "Second"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_told_anew_about_an_object_is_an_event_of_its_own_and_what_is_told_again_is_none() {
+        let (client, calls) = api_server(|call| {
+            // As the API server names it.
+            let mut event = call.body.clone();
+            event["metadata"]["name"] = "named".into();
+            (if call.line.starts_with("POST") { 201 } else { 200 }, event)
+        });
+        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let (events, sending) = Events::new(client, "test", Arc::<ManualClock>::clone(&clock));
+        let tell = |message: &str| {
+            events.send(Event { message: message.to_owned(), ..event("FailedScheduling", message) });
+        };
+        let mut sending = std::pin::pin!(sending);
+        let mut lines = Vec::new();
+        for message in ["no label", "no toleration", "no label"] {
+            tell(message);
+            assert!(tokio::time::timeout(Duration::from_millis(200), &mut sending).await.is_err());
+            lines.extend(calls.take().into_iter().map(|call| {
+                format!(
+                    "{} {}",
+                    call.line.split(' ').next().unwrap(),
+                    call.body["note"].as_str().unwrap_or_default()
+                )
+            }));
+            clock.advance(Duration::from_mins(2));
+        }
+        assert_eq!(lines, ["POST no label", "POST no toleration", "PATCH no label"]);
     }
 
     #[test]
