@@ -28,7 +28,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## play the demo on a real cluster (KEEP=1 leaves it up)
+demo: build ## play the demo on a real cluster (KEEP=1 leaves it up, WITHOUT=webhook or controller shows what is missing)
 	@$(OUTPUT)/lab demo $(if $(KEEP),--keep) $(if $(WITHOUT),--without=$(WITHOUT))
 
 .PHONY: bench-latency

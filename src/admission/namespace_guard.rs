@@ -69,15 +69,24 @@ pub(super) fn validate(policies: &Policies, question: &Question<'_>) -> Verdict 
             }),
         }
     }
-    let of_type = |metadata: &Metadata<'_>| metadata.label(WORKLOAD_TYPE).map(str::to_owned);
-    let left = stored.as_ref().and_then(of_type).filter(|old| of_type(&new).as_ref() != Some(old));
-    // A change that is refused leaves the pods as they are.
-    if let Some(old) = left.filter(|_| reasons.is_empty()) {
-        warnings.push(Warning::PodsStay { object: name.clone(), old });
+    // A change that is refused leaves the pods as they are, and so does every change where they are not judged.
+    if reasons.is_empty() && !policies.is_exempt(&new.name) {
+        warnings.extend(stored.and_then(|stored| told_of_pods(&name, &stored, &new)));
     }
     let mut verdict = Verdict::refuse(name, reasons);
     verdict.warn(warnings);
     verdict
+}
+
+/// What becomes of the pods that are there when a namespace's type changes.
+fn told_of_pods(name: &str, stored: &Metadata<'_>, new: &Metadata<'_>) -> Option<Warning> {
+    let of_type = |metadata: &Metadata<'_>| metadata.label(WORKLOAD_TYPE).map(str::to_owned);
+    let object = name.to_owned();
+    match (of_type(stored), of_type(new)) {
+        (None, Some(workload_type)) => Some(Warning::PodsWithoutType { object, workload_type }),
+        (Some(old), now) if now.as_ref() != Some(&old) => Some(Warning::PodsStay { object, old }),
+        (None, None) | (Some(_), _) => None,
+    }
 }
 
 #[cfg(test)]

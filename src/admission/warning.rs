@@ -166,6 +166,13 @@ pub enum Warning {
         /// The type that it had.
         old: String,
     },
+    /// A namespace has got a type, of which the pods that are there have nothing.
+    PodsWithoutType {
+        /// The object.
+        object: String,
+        /// The type that it has now.
+        workload_type: String,
+    },
     /// A type depends on other objects that are not as they should be.
     Surroundings(Finding),
 }
@@ -179,7 +186,7 @@ impl fmt::Display for Warning {
                 let taints: Vec<_> = tolerations.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "{}: not on nodes of workload type {}: its template does not tolerate {}",
+                    "{}: not on nodes of workload type {}: its template does not tolerate {}; tolerate it there if it belongs on them",
                     Excerpt(object),
                     Excerpt(workload_type),
                     taints.join(", ")
@@ -298,6 +305,12 @@ impl fmt::Display for Warning {
                 "{}: pods that run already keep tolerations and nodes of workload type {} until they are recreated",
                 Excerpt(object),
                 Excerpt(old)
+            ),
+            Self::PodsWithoutType { object, workload_type } => write!(
+                f,
+                "{}: pods that are there already have nothing of workload type {}; recreate them (kubectl rollout restart)",
+                Excerpt(object),
+                Excerpt(workload_type)
             ),
             Self::Surroundings(finding) => write!(f, "{}", OneLine(&finding.to_string())),
         }

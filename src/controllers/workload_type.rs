@@ -19,7 +19,6 @@ use super::catalogs::Catalogs;
 use super::retries::Retries;
 use super::unhealthy::{self, Bad};
 use crate::api::conditions::ConditionStatus;
-use crate::api::labels;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type::{
     ISOLATED, POOLS_READY, TAINT_SHARED, VALIDATION_SUCCEEDED, WorkloadType as ApiWorkloadType,
@@ -30,6 +29,7 @@ use crate::cluster::write::{apply_status, set_finalizers};
 use crate::lifecycle::pool_status::readiness;
 use crate::lifecycle::type_deletion::{self, Remains, Step};
 use crate::lifecycle::type_status::{Counts, Surroundings, launched, status, stray};
+use crate::model::Namespace;
 use crate::model::event::Regarding;
 use crate::model::ownership::owners;
 use crate::model::workload_type::{Fleet, LaunchedNode, Pool, WorkloadType};
@@ -247,8 +247,9 @@ impl WorkloadTypeController {
     fn counts(&self, nodes: &[LaunchedNode]) -> Counts {
         let mut counts = Counts::default();
         for (key, labels) in self.context.caches.namespaces.entries() {
-            if let Some(name) = labels.get(labels::WORKLOAD_TYPE) {
-                counts.namespaces.entry(name.clone()).or_default().insert(key.name);
+            let exempt = &self.context.exempt_namespaces;
+            if let Namespace::Typed(name) = Namespace::of(&key.name, exempt, Some(&labels)) {
+                counts.namespaces.entry(name).or_default().insert(key.name);
             }
         }
         for node in nodes {

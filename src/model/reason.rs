@@ -48,6 +48,13 @@ pub enum Reason {
         /// The taint.
         taint: Taint,
     },
+    /// The pod does not tolerate a taint of its own workload type, though admission adds the toleration to every pod that is created.
+    CreatedBeforeItsType {
+        /// The type.
+        workload_type: String,
+        /// The taint.
+        taint: Taint,
+    },
     /// The pod asks for a label value that the nodes do not have.
     RequirementConflict {
         /// What the pod asks for.
@@ -186,6 +193,7 @@ impl Reason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TaintNotTolerated { .. } => "TaintNotTolerated",
+            Self::CreatedBeforeItsType { .. } => "CreatedBeforeItsType",
             Self::RequirementConflict { .. } => "RequirementConflict",
             Self::LabelUndefined { .. } => "LabelUndefined",
             Self::RequirementContradiction { .. } => "RequirementContradiction",
@@ -218,7 +226,7 @@ impl Reason {
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::TaintNotTolerated { .. } => Some("spec.tolerations"),
+            Self::TaintNotTolerated { .. } | Self::CreatedBeforeItsType { .. } => Some("spec.tolerations"),
             Self::RequirementConflict { .. }
             | Self::LabelUndefined { .. }
             | Self::RequirementContradiction { .. }
@@ -282,6 +290,11 @@ impl Reason {
     fn write_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TaintNotTolerated { taint } => write!(f, "the taint {taint} is not tolerated"),
+            Self::CreatedBeforeItsType { workload_type, taint } => write!(
+                f,
+                "the pod was created before its namespace had the workload type {}, or before that had the taint {taint}",
+                Excerpt(workload_type)
+            ),
             Self::RequirementConflict { incoming, existing } => {
                 write!(f, "{incoming} is asked for, but the nodes have {existing}")
             }
@@ -346,15 +359,15 @@ impl Reason {
             ),
             Self::NeverBound { times, until } => write!(
                 f,
-                "{times} times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after {until}"
+                "{times} times a node was there for the pod and kube-scheduler did not bind it; the next one is launched after {until:.0}"
             ),
             Self::NodesLost { times, until } => write!(
                 f,
-                "{times} times the node that was launched for the pod was given up before the pod could use it; the next one is launched after {until}"
+                "{times} times the node that was launched for the pod was given up before the pod could use it; the next one is launched after {until:.0}"
             ),
             Self::ClaimRefused { times, until } => write!(
                 f,
-                "{times} times the API server refused to create the NodeClaim of a node for the pod; it is tried again after {until}"
+                "{times} times the API server refused to create the NodeClaim of a node for the pod; it is tried again after {until:.0}"
             ),
             Self::FallbackNotDue { pool } => {
                 write!(f, "pool {} comes first, and may be of use again soon", Excerpt(pool))
@@ -372,6 +385,9 @@ impl Reason {
 
     fn write_advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CreatedBeforeItsType { .. } => f.write_str(
+                "create it anew (kubectl rollout restart), and admission adds what pods of the type need",
+            ),
             Self::TaintNotTolerated { .. } => {
                 f.write_str("tolerate it if the pod belongs there, or select other nodes")
             }

@@ -8,11 +8,13 @@ use super::{
     limits::Ledger,
     plan::PoolReason,
     pools::{PoolTable, Pools, Shape},
-    problem::Problem,
+    problem::{PendingPod, Problem},
     queue::{Class, first_conflict},
     table::RowSet,
 };
-use crate::model::{Pod, Reason, Requirements, host_port::HostPort, requirements::Undefined};
+use crate::model::{
+    Pod, Reason, Requirements, host_port::HostPort, requirements::Undefined, workload_type::is_ownable,
+};
 
 /// Why no pod of this class gets another node.
 pub(super) fn reasons(
@@ -35,7 +37,7 @@ pub(super) fn reasons(
         found.extend(unusable);
         for number in &tier.pools {
             if let Some((table, ledger)) = pools.get(*number).zip(ledgers.get(*number)) {
-                let reason = Obstacles { problem, table, ledger }.first(&example.pod, class, *number);
+                let reason = Obstacles { problem, table, ledger }.first(example, class, *number);
                 let reason = match (reason, &awaited) {
                     (Some(reason), _) => reason,
                     (None, Some(pool)) => Reason::FallbackNotDue { pool: pool.clone() },
@@ -63,9 +65,14 @@ struct Obstacles<'a> {
 
 impl Obstacles<'_> {
     /// Nothing, if a node could be launched.
-    fn first(&self, pod: &Pod, class: &Class<'_>, number: usize) -> Option<Reason> {
+    fn first(&self, pending: &PendingPod, class: &Class<'_>, number: usize) -> Option<Reason> {
+        let pod = &pending.pod;
         if let Some(taint) = daemons::first_untolerated(pod, &self.table.pool.node_pool.taints) {
-            return Some(Reason::TaintNotTolerated { taint: taint.clone() });
+            let taint = taint.clone();
+            return Some(match pending.workload_type.clone().filter(|_| is_ownable(&taint)) {
+                Some(workload_type) => Reason::CreatedBeforeItsType { workload_type, taint },
+                None => Reason::TaintNotTolerated { taint },
+            });
         }
         let known = Undefined::Allowed(&self.problem.well_known);
         let shapes = self.table.shapes(pod, &self.problem.well_known);

@@ -151,4 +151,14 @@ fn whoever_changes_or_removes_the_type_is_told_what_becomes_of_pods_that_run() {
     );
     let refused = World::new().validate(&call.update(pointer, json!("monitor")));
     assert_eq!((refused.codes(), refused.warnings), (vec!["UnknownWorkloadType"], Vec::new()));
+    let unlabelled = namespace("plain", json!({}));
+    check(
+        &unlabelled.clone().update(pointer, json!("application")),
+        &expect![[r#"
+        admitted
+        Warning: namespace plain: pods that are there already have nothing of workload type application; recreate them (kubectl rollout restart)"#]],
+    );
+    check(&unlabelled.update("/metadata/labels/a", json!("b")), &expect!["admitted"]);
+    let exempt = namespace("kube-system", json!({ "treenail.dev/workload-type": "application" }));
+    check(&exempt.update(pointer, Value::Null), &expect!["admitted"]);
 }

@@ -88,7 +88,7 @@ impl Reason {
             ),
             Self::TypeNotAllowed { path, workload_type, allowed: None } => write!(
                 f,
-                "{path}[{TYPE_LABEL}] is \"{}\", and its namespace may use no workload type",
+                "{path}[{TYPE_LABEL}] is \"{}\", and its namespace has no workload type",
                 Excerpt(workload_type)
             ),
             Self::TypeLabelChanged { old, new } => {
@@ -180,9 +180,11 @@ impl Reason {
             Self::TypeNotAllowed { allowed: Some(allowed), .. } => {
                 write!(f, "remove the label, or make it {}", Excerpt(allowed))
             }
-            Self::TypeNotAllowed { allowed: None, .. } => {
-                f.write_str("remove the label, or run the pod in a namespace of that workload type")
-            }
+            Self::TypeNotAllowed { allowed: None, workload_type, .. } => write!(
+                f,
+                "remove the label, or have the namespace labelled {TYPE_LABEL}={}",
+                Excerpt(workload_type)
+            ),
             Self::TypeLabelChanged { .. } => f.write_str("create another pod"),
             Self::NeverSchedulable { why, .. } => why.advice().fmt(f),
             Self::UnknownWorkloadType { known, .. } | Self::UnknownLabelKey { known, .. } => {

@@ -58,7 +58,7 @@ fn a_template_whose_pods_would_name_a_type_that_their_namespace_has_not_is_refus
     check_text(
         &labelled("apps/Deployment", "spec/template", "plain"),
         &expect![[
-            r#"TypeNotAllowed: deployment plain/web: spec.template.metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace may use no workload type; remove the label, or run the pod in a namespace of that workload type"#
+            r#"TypeNotAllowed: deployment plain/web: spec.template.metadata.labels[treenail.dev/workload-type] is "monitoring", and its namespace has no workload type; remove the label, or have the namespace labelled treenail.dev/workload-type=monitoring"#
         ]],
     );
 }
@@ -240,8 +240,8 @@ fn a_daemon_set_that_nobody_injects_is_told_what_it_lacks_once() {
     check_text(
         &daemon_set(json!({})),
         &expect![[r#"
-        admitted
-        Warning: daemonset shop/web: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule"#]],
+            admitted
+            Warning: daemonset shop/web: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule; tolerate it there if it belongs on them"#]],
     );
     let tolerant =
         json!({ "tolerations": [{ "key": "node-type", "value": "application", "effect": "NoSchedule" }] });

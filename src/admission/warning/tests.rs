@@ -88,7 +88,10 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
         Some(Warning::UnknownLimit { .. }) => {
             Warning::PodsStay { object: owned("namespace shop"), old: owned("application") }
         }
-        Some(Warning::PodsStay { .. }) => Warning::Surroundings(Finding {
+        Some(Warning::PodsStay { .. }) => {
+            Warning::PodsWithoutType { object: owned("namespace shop"), workload_type: owned("application") }
+        }
+        Some(Warning::PodsWithoutType { .. }) => Warning::Surroundings(Finding {
             kind: FindingKind::PoolMissing,
             object: owned("NodePool application"),
             problem: owned("does not exist"),
@@ -107,7 +110,7 @@ fn every_warning_is_one_short_line() {
         assert!(line.len() <= 240 && !line.contains(char::is_control), "{} {line}", line.len());
     }
     expect![[r#"
-        daemonset shop/agent: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule
+        daemonset shop/agent: not on nodes of workload type application: its template does not tolerate node-type=application:NoSchedule; tolerate it there if it belongs on them
         pod shop/web: spec.nodeGroup is unknown to this version of Treenail and not judged
         namespace kube-system: the workload type has no effect: the namespace is exempt
         namespace shop: workload type application is closed: pods will be refused until it is corrected
@@ -126,6 +129,7 @@ fn every_warning_is_one_short_line() {
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run
         nodepool application: spec.limits[gpu] limits nothing; use cpu, memory, ephemeral-storage, pods, nodes, or an extended resource such as nvidia.com/gpu
         namespace shop: pods that run already keep tolerations and nodes of workload type application until they are recreated
+        namespace shop: pods that are there already have nothing of workload type application; recreate them (kubectl rollout restart)
         NodePool application: does not exist; create it
     "#]].assert_eq(&(shown.join("\n") + "\n"));
 }

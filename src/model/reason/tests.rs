@@ -16,12 +16,17 @@ use crate::model::{
 };
 
 /// One reason of each kind, in the order of the enum. The match makes sure that a new kind gets its example and its golden message.
+#[expect(clippy::too_many_lines, reason = "one example of each reason, and there are many")]
 fn example_after(reason: Option<&Reason>) -> Option<Reason> {
     let owned = |text: &str| text.to_owned();
     let until = "2026-03-01T12:00:30Z".parse().unwrap();
     Some(match reason {
         None => Reason::TaintNotTolerated { taint: "node-type=application:NoSchedule".parse().unwrap() },
-        Some(Reason::TaintNotTolerated { .. }) => Reason::RequirementConflict {
+        Some(Reason::TaintNotTolerated { .. }) => Reason::CreatedBeforeItsType {
+            workload_type: owned("application"),
+            taint: "node-type=application:NoSchedule".parse().unwrap(),
+        },
+        Some(Reason::CreatedBeforeItsType { .. }) => Reason::RequirementConflict {
             incoming: Requirement::one_of("kubernetes.io/arch", ["arm64"]),
             existing: Requirement::one_of("kubernetes.io/arch", ["amd64"]),
         },
@@ -129,6 +134,8 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
     expect![[r#"
         TaintNotTolerated
           spec.tolerations: the taint node-type=application:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
+        CreatedBeforeItsType
+          spec.tolerations: the pod was created before its namespace had the workload type application, or before that had the taint node-type=application:NoSchedule; create it anew (kubectl rollout restart), and admission adds what pods of the type need
         RequirementConflict
           spec.nodeSelector or spec.affinity.nodeAffinity: kubernetes.io/arch In [arm64] is asked for, but the nodes have kubernetes.io/arch In [amd64]; ask for a value that the nodes have, or let the NodePool allow it
         LabelUndefined
