@@ -1,5 +1,5 @@
-//! V12: a pod that asks for more than is planned for is refused, whoever makes it: it would never get a node. How much that is, the model
-//! says; what it counts, it counts before it copies anything.
+//! V12: a pod that asks for more than is planned for is refused, whoever makes it: it would never get a node, or, of a DaemonSet, could not be
+//! reckoned with. How much that is, the model says; what it counts, it counts before it copies anything.
 
 use super::reason::Reason;
 use super::subject::Subject;

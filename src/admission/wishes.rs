@@ -1,7 +1,12 @@
 //! What the pods of a review ask of nodes, read once for every rule that judges it.
 
-use k8s_openapi::api::core::v1::{Pod as ApiPod, PodTemplateSpec};
-use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod as ApiPod, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::parse;
 use super::review::{Kind, Review, TemplateKind};
@@ -38,15 +43,23 @@ impl Wishes {
 impl Wish {
     fn read(review: &Review<'_>, object: &str) -> Option<Self> {
         let Kind::Template(kind) = review.kind else {
-            let pod: ApiPod = serde_json::from_str(object).ok()?;
+            let Manifest { metadata, spec } = serde_json::from_str(object).ok()?;
+            let Metadata { labels, owner_references } = metadata.unwrap_or_default();
+            let metadata = ObjectMeta { labels, owner_references, ..ObjectMeta::default() };
+            let pod = ApiPod { metadata, spec, status: None };
             return Some(Self { pod: Pod::from_api(&pod).ok()?, claims: Vec::new() });
         };
-        let mut object: Value = serde_json::from_str(object).ok()?;
-        let claims = if kind == TemplateKind::StatefulSet { claims(&object) } else { Vec::new() };
-        let place =
-            kind.template_path().iter().try_fold(&mut object, |object, field| object.get_mut(field))?;
-        let template: PodTemplateSpec = serde_json::from_value(place.take()).ok()?;
-        Some(Self { pod: Pod::from_template(&review.namespace, &template).ok()?, claims })
+        let claims = if kind == TemplateKind::StatefulSet { claims(object)? } else { Vec::new() };
+        let mut place = object;
+        for field in kind.template_path() {
+            let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(place).ok()?;
+            place = fields.get(*field)?.get();
+        }
+        let Manifest { metadata, spec } = serde_json::from_str(place).ok()?;
+        let labels = metadata.and_then(|metadata| metadata.labels);
+        let metadata = Some(ObjectMeta { labels, ..ObjectMeta::default() });
+        let pod = Pod::from_template(&review.namespace, &PodTemplateSpec { metadata, spec }).ok()?;
+        Some(Self { pod, claims })
     }
 
     pub(super) fn constraints(&self) -> impl Iterator<Item = &UnsupportedConstraint> {
@@ -54,8 +67,41 @@ impl Wish {
     }
 }
 
-fn claims(stateful_set: &Value) -> Vec<UnsupportedConstraint> {
-    let templates = stateful_set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-    let names = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
-    names.map(|name| UnsupportedConstraint::PersistentVolume { volume: name.to_owned() }).collect()
+/// What is read of a pod or template. The rest of its metadata is nobody's business here, and may be what no parser here can hold: times of the
+/// year 9999, `managedFields` of any depth.
+#[derive(Deserialize)]
+struct Manifest {
+    metadata: Option<Metadata>,
+    spec: Option<PodSpec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+}
+
+fn claims(stateful_set: &str) -> Option<Vec<UnsupportedConstraint>> {
+    #[derive(Deserialize)]
+    struct Set {
+        spec: SetSpec,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SetSpec {
+        volume_claim_templates: Option<Vec<Claim>>,
+    }
+    #[derive(Deserialize)]
+    struct Claim {
+        metadata: ClaimMetadata,
+    }
+    #[derive(Deserialize)]
+    struct ClaimMetadata {
+        #[serde(default)]
+        name: String,
+    }
+    let Set { spec } = serde_json::from_str(stateful_set).ok()?;
+    let claimed = |claim: Claim| UnsupportedConstraint::PersistentVolume { volume: claim.metadata.name };
+    Some(spec.volume_claim_templates.into_iter().flatten().map(claimed).collect())
 }

@@ -267,11 +267,13 @@ impl<K> Cache<K> {
     ) {
         match event {
             Ok(event) => {
-                // Of a list that is not complete nothing is known yet.
+                // Of a list that is not complete nothing is known yet, however long it takes.
                 let is_known = !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
                 self.apply(event, listed, keep);
-                if is_known {
-                    self.outage.send_replace(None);
+                let outage = *self.outage.borrow();
+                if let Some(outage) = outage {
+                    let goes_on = Outage { failed: Instant::now(), ..outage };
+                    self.outage.send_replace((!is_known).then_some(goes_on));
                 }
             }
             Err(error) => {

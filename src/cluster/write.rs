@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::FIELD_MANAGER;
+use super::unread::Unread;
 
 /// A write that has no answer by then has failed, as far as anybody can tell. API servers answer within their webhooks' deadlines.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -29,9 +30,9 @@ pub async fn within<T>(write: impl Future<Output = Result<T, kube::Error>>) -> R
 /// no error.
 pub async fn apply_status<K>(client: &Client, name: &str, status: &impl Serialize) -> Result<(), kube::Error>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()>,
 {
-    let api: Api<K> = Api::all(client.clone());
+    let api: Api<Unread<K>> = Api::all(client.clone());
     let patch = Patch::Apply(json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": name }, "status": status,
     }));

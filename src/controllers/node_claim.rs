@@ -23,6 +23,7 @@ use crate::ports::cloud::{CloudProvider, ClusterFacts};
 mod effects;
 mod facts;
 mod instance;
+mod planted;
 mod round;
 mod wake;
 

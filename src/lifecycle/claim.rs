@@ -61,7 +61,7 @@ pub struct ClaimView<'a> {
     /// Whether an instance may be launched.
     pub gate: &'a Gate,
     /// Pods that wait for the claim's Node without a right to it. Nothing if they were not looked for, which is needed only if the launch
-    /// [is next](launch::is_next) or the Node's opening [is](registration::is_next): then nothing is launched, or opened.
+    /// [is next](launch::is_next), or [it is](registration::is_next) that the Node is opened or given to a type: then none of this is done.
     pub planted: Option<&'a [PlantedPod]>,
     /// What was answered before.
     pub memory: &'a ClaimMemory,

@@ -37,7 +37,7 @@ pub(super) enum Notice<'a> {
     InvalidNodeClaim { problems: &'a [Problem] },
     /// The launch waits for a policy.
     LaunchHeld { message: &'a str },
-    /// The launch, or the Node's opening, waits for pods to be removed that would get onto the node.
+    /// Something waits for pods to be removed that would get onto the node.
     PlantedPods { planted: &'a [InTheWay<'a>], held: Held },
     /// The claim is given up, since no instance was launched in time.
     LaunchTimeout { timeout: SignedDuration, last: Option<&'a str> },

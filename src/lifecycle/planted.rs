@@ -1,8 +1,9 @@
 //! Pods that wait for a fence to be opened behind them: they tolerate a taint that a workload type owns, and are not of that type.
 //!
 //! Admission refuses such a pod once the taint is owned. One that was created before is still there, and would be bound to the first
-//! node that carries the taint. So nothing is launched while there is any, and no node is opened: those that something made are deleted, since
-//! what is made in their place is judged; those that nobody would make again are left to people, by name.
+//! node that carries the taint. So nothing is launched while there is any, no node is opened, and no open node is given to a type that comes to its
+//! pool: those that something made are deleted, since what is made in their place is judged; those that nobody would make again are left to
+//! people, by name.
 
 pub(super) mod removal;
 
@@ -26,15 +27,19 @@ pub struct PlantedPod {
     pub has_controller: bool,
     /// The taint that it tolerates.
     pub taint: Taint,
-    /// The workload types that own the taint: pods of their namespaces have a right to it.
-    pub owners: BTreeSet<String>,
+    /// A workload type that owns the taint.
+    pub owner: String,
+    /// The workload types whose pods have a right to the node: those that own all of its taints.
+    pub rightful: BTreeSet<String>,
+    /// Whether it is known what its namespace is.
+    pub is_judged: bool,
 }
 
 impl PlantedPod {
     /// Whether a namespace of this workload type gives the pod a right to the node after all.
     #[must_use]
     pub fn is_rightful_in(&self, workload_type: Option<&str>) -> bool {
-        workload_type.is_some_and(|name| self.owners.contains(name))
+        workload_type.is_some_and(|name| self.rightful.contains(name))
     }
 
     /// What is told about a pod that is deleted.
@@ -47,23 +52,17 @@ impl PlantedPod {
             message: format!(
                 "it is deleted, since it tolerates the taint {} of workload type {} and is not of that type; what is created in its \
                  place is judged by admission",
-                self.taint,
-                self.owner()
+                self.taint, self.owner
             ),
             same_if: String::new(),
         }
-    }
-
-    /// The first of the owners, to name one.
-    fn owner(&self) -> &str {
-        self.owners.first().map(String::as_str).unwrap_or_default()
     }
 }
 
 /// `shop/a (tolerates node-type=b:NoSchedule of workload type b)`.
 impl fmt::Display for PlantedPod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (tolerates {} of workload type {})", self.pod.key, self.taint, self.owner())
+        write!(f, "{} (tolerates {} of workload type {})", self.pod.key, self.taint, self.owner)
     }
 }
 
@@ -90,9 +89,8 @@ pub fn planted<'p>(
     let ownership = Ownership::of(types);
     let owned: Vec<_> =
         claim.taints.iter().filter_map(|taint| Some((taint, ownership.owners(taint)?))).collect();
-    if owned.is_empty() {
-        return Vec::new();
-    }
+    let rightful = owned.iter().map(|(_, owners)| (*owners).clone()).reduce(|all, owners| &all & &owners);
+    let Some(rightful) = rightful else { return Vec::new() };
     let mut planted = Vec::new();
     for pod in pods {
         let hard = claim.taints.iter().filter(|taint| taint.effect.is_hard());
@@ -106,16 +104,16 @@ pub fn planted<'p>(
         let own = namespace.workload_type();
         let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
         let foreign = foreign.filter(|(_, owners)| {
-            // What a pod asks for that is too large to be read may be anything.
-            pod.excess().is_some()
-                || pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
+            pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
         });
         if let Some((taint, owners)) = foreign {
             planted.push(PlantedPod {
                 pod: PodRef { key: pod.key.clone(), uid: pod.uid.clone() },
                 has_controller: pod.controller().is_some(),
                 taint: (*taint).clone(),
-                owners: (*owners).clone(),
+                owner: owners.first().cloned().unwrap_or_default(),
+                rightful: rightful.clone(),
+                is_judged: namespace != Namespace::Unknown,
             });
         }
     }
@@ -221,7 +219,7 @@ mod tests {
         let is_other = |name: &str| name == "n1";
         let found = planted(&claim(), &types, &pods, namespace, is_other);
         let shown: Vec<_> =
-            found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner())).collect();
+            found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner.as_str())).collect();
         let expected = [
             ("awaits", true),
             ("metrics", false),
@@ -235,6 +233,28 @@ mod tests {
             "nobody owns the taint"
         );
         assert!(is_fenced(&claim(), &types) && !is_fenced(&claim(), &types[1..]));
+        let unjudged: Vec<_> =
+            found.iter().filter(|it| !it.is_judged).map(|it| it.pod.uid.as_str()).collect();
+        assert_eq!(unjudged, ["unknown"]);
+    }
+
+    #[test]
+    fn only_who_owns_every_taint_of_the_node_has_a_right_to_it() {
+        let shared = "shared=x:NoSchedule";
+        let own = "node-type=application:NoSchedule";
+        let types = [
+            workload_type("application", &["application"], &[own, shared]),
+            workload_type("monitoring", &["monitoring"], &[shared]),
+        ];
+        let mut claim = claim();
+        claim.taints.insert(0, shared.parse().unwrap());
+        let pods = [pod("metrics", json!([{ "operator": "Exists" }]), Some("ReplicaSet"))];
+        for namespace in [Namespace::Unknown, Namespace::Typed("monitoring".to_owned())] {
+            let found = planted(&claim, &types, &pods, |_| namespace.clone(), |_| false);
+            let [found] = found.as_slice() else { panic!("{namespace:?}: {found:?}") };
+            assert!(found.is_rightful_in(Some("application")), "{found:?}");
+            assert!(!found.is_rightful_in(Some("monitoring")) && !found.is_rightful_in(None), "{found:?}");
+        }
     }
 
     #[test]

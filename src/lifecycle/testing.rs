@@ -40,7 +40,9 @@ pub(crate) fn planted_pod(name: &str, has_controller: bool) -> PlantedPod {
         pod: PodRef { key: pod.key, uid: pod.uid },
         has_controller,
         taint: nodes::taint("node-type=application:NoSchedule"),
-        owners: ["application".to_owned()].into(),
+        owner: "application".to_owned(),
+        rightful: ["application".to_owned()].into(),
+        is_judged: true,
     }
 }
 

@@ -129,7 +129,7 @@ impl Phase {
 }
 
 /// One of several sets of requirements of which a node must meet one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct NodeAlternative {
     /// What the node's labels must be: the pod's node selector and one term of its required node affinity.
     pub requirements: Requirements,
@@ -262,7 +262,12 @@ impl Pod {
             ..self
         };
         match Excess::find(spec) {
-            Some(excess) => Self { unsupported: vec![UnsupportedConstraint::TooLarge(excess)], ..read },
+            // Where it may run is not known: anywhere.
+            Some(excess) => Self {
+                unsupported: vec![UnsupportedConstraint::TooLarge(excess)],
+                alternatives: vec![NodeAlternative::default()],
+                ..read
+            },
             None => read.with_demands(spec),
         }
     }

@@ -144,7 +144,10 @@ impl PolicyJudge {
         let policies = self.policies.load_full();
         let policies =
             policies.ok_or_else(|| JudgeError::NotReady("the policies are not made yet".to_owned()))?;
-        let review = Review::parse(body).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
+        // Names in `managedFields` may hold bytes that are no text, and nobody here reads them.
+        let body = String::from_utf8_lossy(body);
+        let review =
+            Review::parse(body.as_bytes()).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
         let policies = match endpoint {
             Endpoint::Validate => self.with_what_is_named(policies, &review).await,
             Endpoint::Mutate => policies,

@@ -41,7 +41,7 @@ fn bomb() -> Value {
 fn alive(world: &World) -> [(u32, u64); 2] {
     [&world.controller, &world.webhook.process].map(|process| {
         process.ensure_running().unwrap();
-        (process.id(), process.resident_bytes().unwrap_or_default())
+        (process.id(), process.resident_bytes().unwrap())
     })
 }
 

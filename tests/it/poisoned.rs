@@ -2,8 +2,6 @@
 //!
 //! The API server keeps times of the year 9999, hundreds of nested fields and names that are no text as their writer sent them.
 
-use std::time::Duration;
-
 use hyper::Request;
 use k8s_openapi::api::core::v1::Event;
 use kube::Client;
@@ -16,11 +14,9 @@ use treenail_lab::process::Process;
 
 use crate::support::claims::await_class;
 use crate::support::cluster::{
-    administrator, alice, apply, empower_alice, found_within, kubectl, namespace, soon, within,
+    A_WHILE, administrator, alice, apply, empower_alice, found_within, kubectl, namespace, soon, within,
 };
 use crate::support::world::World;
-
-const A_WHILE: Duration = Duration::from_mins(2);
 
 /// Values of `managedFields`, each with a name for what is made with it. A patch makes text of bytes that are none, so what is patched with each
 /// of them ends as one that a patch leaves alone.
@@ -115,7 +111,7 @@ fn what_nobody_here_can_parse_stops_neither_webhook_nor_controller() {
         let webhook = world.treenail.start_webhook(lab, &world.balancer, &[]).await.unwrap();
         let controller = world.treenail.start_controller(lab, &[]).await.unwrap();
         webhook.await_ready().await.unwrap();
-        world.balancer.serves(webhook.backend()).await;
+        world.balancer.serves(webhook.backend()).await.unwrap();
         its_namespace_is_known(&world).await;
         a_node_with_a_poisoned_pod_is_drained(&world, &controller).await;
         for process in [&webhook.process, &controller] {

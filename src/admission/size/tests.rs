@@ -72,6 +72,22 @@ fn an_object_that_was_too_large_before_is_not_wedged_but_gets_its_gates_off_only
     assert!(world.outcome(&released).contains("PodTooLarge"));
 }
 
+/// The API server takes it as it comes, and no type here can hold it.
+#[test]
+fn metadata_that_cannot_be_read_hides_nothing() {
+    let world = World::new();
+    let never = "9999-12-31T23:59:59Z";
+    let poison = json!([{ "manager": "m", "operation": "Update", "time": never, "fieldsV1": {} }]);
+    let pod = Call::pod("shop", with_terms(101)).with("/metadata/managedFields", poison.clone());
+    assert_eq!(world.outcome(&pod), "PodTooLarge");
+    let template = json!({ "creationTimestamp": never, "managedFields": poison });
+    let deployment =
+        Call::deployment("shop", with_terms(101)).with("/spec/template/metadata", template.clone());
+    assert_eq!(world.validate(&deployment).codes(), ["PodTooLarge"]);
+    let small = Call::deployment("shop", with_terms(100)).with("/spec/template/metadata", template);
+    assert_eq!(world.validate(&small).codes(), [""; 0]);
+}
+
 #[test]
 fn many_tolerations_are_one_problem_and_not_two() {
     let tolerations = vec![json!({ "key": "a", "operator": "Exists" }); 10_000];

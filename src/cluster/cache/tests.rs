@@ -122,6 +122,7 @@ async fn a_watch_is_broken_from_its_first_failure_until_all_is_known_anew() {
         ("it is complete", vec![Ok(InitApply(object("a", "2"))), Ok(InitDone)], 0),
         ("a failure of the watch", vec![Err("gone")], 1),
         ("which goes on", vec![Ok(Apply(object("a", "3")))], 0),
+        ("a failure before a long list", vec![Err("gone"), Ok(Init)], 1),
     ];
     for (name, events, seconds) in told {
         for event in events {
@@ -131,6 +132,12 @@ async fn a_watch_is_broken_from_its_first_failure_until_all_is_known_anew() {
         broken.push((name, cache.broken_for().as_secs(), seconds));
     }
     assert!(broken.iter().all(|(_, found, expected)| found == expected), "{broken:?}");
+    for page in 1..=5 {
+        tokio::time::advance(TAKEN_UP_AFTER / 2).await;
+        let event = Ok::<_, &str>(InitApply(object(&page.to_string(), "4")));
+        cache.hear(event, &mut listed, &|object: ConfigMap| Ok::<_, Infallible>(object));
+        assert!(cache.broken_for() >= page * (TAKEN_UP_AFTER / 2), "{page}: {:?}", cache.broken_for());
+    }
 }
 
 #[test]

@@ -2,27 +2,20 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod as ApiPod};
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, EvictParams, PartialObjectMeta, Preconditions};
+use k8s_openapi::api::core::v1::Pod as ApiPod;
+use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::instance;
 use super::round::Permits;
-use crate::api::labels;
 use crate::cluster::caches::{KnownClaim, KnownNode};
-use crate::cluster::unread::Unread;
 use crate::cluster::write::within;
 use crate::controllers::writes::{Failure, Writes};
 use crate::controllers::{Context, live};
 use crate::lifecycle::drain;
 use crate::lifecycle::effect::{Effect, PodRef};
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
-use crate::lifecycle::planted::PlantedPod;
 use crate::model::ObjectRef;
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
-
-/// The grace of planted pods, in seconds. Pods that have no node go at once, whatever grace they are given.
-const PLANTED_GRACE: u32 = 1;
 
 /// What effects are carried out with.
 #[derive(Clone, Copy)]
@@ -117,36 +110,8 @@ impl Hands<'_> {
         Answer::Eviction { uid: pod.uid.clone(), answer }
     }
 
-    async fn delete_planted(&self, planted: &PlantedPod) -> Answer {
-        let pod = &planted.pod;
-        let uid = pod.uid.clone();
-        let answer = match self.workload_type_of(&pod.key.namespace).await {
-            Ok(workload_type) if planted.is_rightful_in(workload_type.as_deref()) => {
-                return Answer::Rightful { uid };
-            }
-            Ok(_) => {
-                let parameters =
-                    DeleteParams::default().grace_period(PLANTED_GRACE).preconditions(uid_of(pod));
-                self.delete(pod, &parameters).await
-            }
-            Err(error) => answer(Err(error)),
-        };
-        if answer == EvictionAnswer::Accepted {
-            self.context.events.send(planted.event());
-        }
-        Answer::Eviction { uid, answer }
-    }
-
-    /// The workload type of a namespace by the API server's own account.
-    async fn workload_type_of(&self, namespace: &str) -> Result<Option<String>, kube::Error> {
-        let namespaces: Api<Unread<PartialObjectMeta<Namespace>>> = Api::all(self.context.client.clone());
-        let Some(found) = within(namespaces.get_opt(namespace)).await? else { return Ok(None) };
-        let found = found.read().map_err(kube::Error::SerdeError)?;
-        Ok(found.labels().get(labels::WORKLOAD_TYPE).cloned())
-    }
-
     /// What the API server says to a deletion. What it says of the pod itself is left unread: it may be what no parser here can hold.
-    async fn delete(&self, pod: &PodRef, parameters: &DeleteParams) -> EvictionAnswer {
+    pub(super) async fn delete(&self, pod: &PodRef, parameters: &DeleteParams) -> EvictionAnswer {
         match within(self.pods(pod).delete(&pod.key.name, parameters)).await {
             Ok(_) | Err(kube::Error::SerdeError(_)) => EvictionAnswer::Accepted,
             Err(error) => answer(Err(error)),
@@ -170,11 +135,11 @@ impl Hands<'_> {
     }
 }
 
-fn uid_of(pod: &PodRef) -> Preconditions {
+pub(super) fn uid_of(pod: &PodRef) -> Preconditions {
     Preconditions { uid: Some(pod.uid.clone()), resource_version: None }
 }
 
-fn answer(result: Result<(), kube::Error>) -> EvictionAnswer {
+pub(super) fn answer(result: Result<(), kube::Error>) -> EvictionAnswer {
     match result {
         Ok(()) => EvictionAnswer::Accepted,
         Err(kube::Error::Api(status)) => EvictionAnswer::classify(status.code, &status.message),
@@ -192,7 +157,7 @@ mod tests {
     use crate::cluster::testing::{api_server, refusal};
     use crate::controllers::testing::{FakeCloud, cluster, context, registered_claim};
     use crate::model::pod::PodKey;
-    use crate::model::testing::nodes::{at, taint};
+    use crate::model::testing::nodes::at;
 
     #[tokio::test]
     async fn people_of_a_pod_are_told_when_it_leaves_a_node_that_goes_and_not_when_it_may_not() {
@@ -222,54 +187,6 @@ mod tests {
         for (claim, effect, expected) in cases {
             hands.carry_out(claim, &effect).await.unwrap();
             assert_eq!(told.try_recv().ok().map(|event| event.reason), expected, "{effect:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_planted_pod_is_deleted_only_if_its_namespace_does_not_give_it_the_right_by_now() {
-        let (client, calls) = api_server(|call| match call.line.as_str() {
-            "GET /api/v1/namespaces/gone" => refusal(404, "no such namespace"),
-            "GET /api/v1/namespaces/broken" => refusal(500, "no answer"),
-            line if line.starts_with("GET") => {
-                let name = line.rsplit('/').next().unwrap();
-                let labels = json!({ "treenail.dev/workload-type": name });
-                (
-                    200,
-                    json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": { "name": name, "labels": labels } }),
-                )
-            }
-            line if line.contains("kept") => refusal(403, "no"),
-            line if line.contains("odd") => (200, json!({ "kind": "Pod", "spec": 7 })),
-            _ => (200, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" })),
-        });
-        let (events, mut told) = Events::kept();
-        let context = Context { events, ..context(client, at(600)) };
-        let (cloud, cluster, permits) = (FakeCloud::default(), cluster(), Permits::default());
-        let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
-        let (_, claim) = registered_claim("a", "", json!({}));
-        let cases = [
-            ("application", "p", "Rightful", 0),
-            ("monitoring", "p", "Accepted", 1),
-            ("gone", "p", "Accepted", 1),
-            ("broken", "p", "Failed", 0),
-            ("monitoring", "kept", "Failed", 0),
-            ("monitoring", "odd", "Accepted", 1),
-        ];
-        for (namespace, name, expected, events) in cases {
-            let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
-            let planted = PlantedPod {
-                pod: PodRef { key, uid: "uid".to_owned() },
-                has_controller: true,
-                taint: taint("node-type=application:NoSchedule"),
-                owners: ["application".to_owned()].into(),
-            };
-            let answer = hands.carry_out(&claim, &Effect::DeletePlanted(planted)).await.unwrap();
-            assert!(format!("{answer:?}").contains(expected), "{namespace}/{name}: {answer:?}");
-            let is_deleted = calls.lines().iter().any(|line| line.starts_with("DELETE"));
-            assert_eq!(is_deleted, expected == "Accepted" || name == "kept", "{namespace}/{name}");
-            let heard: Vec<_> =
-                std::iter::from_fn(|| told.try_recv().ok()).map(|event| event.reason).collect();
-            assert_eq!(heard, vec!["ForeignToleration"; events], "{namespace}/{name}");
         }
     }
 }

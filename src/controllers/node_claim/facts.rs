@@ -75,8 +75,8 @@ impl Facts {
         &self.pods
     }
 
-    /// Looks for the pods that wait for the claim's Node without a right to it, if the claim is to be launched or its Node to be opened now: there
-    /// may be very many pods.
+    /// Looks for the pods that wait for the claim's Node without a right to it, if the claim is to be launched, or its Node to be opened or given to a
+    /// type now: there may be very many pods.
     pub(super) fn look_for_planted(&mut self, context: &Context, memory: &ClaimMemory, now: Timestamp) {
         let claim = &self.claim.model;
         let is_opened = registration::is_next(claim, &self.nodes, &self.type_labels);
@@ -89,7 +89,7 @@ impl Facts {
         }
         let unbound = context.index.unbound();
         let unbound = unbound.iter().filter_map(|pod| pod.unbound());
-        // A pod that asks for the Node that is to be opened gets onto it, as if there were none yet.
+        // A pod that asks for the claim's own Node gets onto it, as if there were none yet.
         let is_own = |name: &str| self.nodes.iter().any(|node| node.object.name == name);
         let is_other = |name: &str| context.caches.nodes.get("", name).is_some() && !is_own(name);
         let namespace = |name: &str| context.namespace(name);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::conditions::ConditionStatus;
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
+use crate::lifecycle::planted::PlantedPod;
 use crate::lifecycle::testing::{Scene, launched_instance, planted_pod};
 use crate::model::problem::Problem;
 use crate::model::testing::nodes::{at, claim};
@@ -60,6 +61,14 @@ fn nothing_is_launched_while_pods_wait_that_have_no_right_to_the_node() {
     assert_eq!(short(&scene.step(at(2)).effects), ["launch 0"]);
     let unknown = scene.step_that_knows(None, at(2));
     assert_eq!((short(&unknown.effects), unknown.requeue_at), (vec!["status".to_owned()], Some(at(7))));
+}
+
+#[test]
+fn nobody_is_told_of_a_pod_whose_namespace_is_not_known_yet() {
+    let mut scene = Scene::new(claim());
+    scene.planted = vec![PlantedPod { is_judged: false, ..planted_pod("alone", false) }];
+    let step = scene.step(at(1));
+    assert_eq!((short(&step.effects), step.requeue_at), (vec!["status".to_owned()], Some(at(6))));
 }
 
 /// The effects of a step while one pod waits that something made, whose deletion was answered so at 10 s, the condition's message, and when to look

@@ -68,7 +68,7 @@ pub(in crate::lifecycle) fn remove_planted(draft: &mut Draft<'_>, held: Held) ->
         if pod.has_controller {
             let refusal = delete(draft, pod);
             in_the_way.extend(refusal.map(|refusal| InTheWay { pod, refusal: Some(refusal) }));
-        } else {
+        } else if pod.is_judged {
             in_the_way.push(InTheWay { pod, refusal: None });
         }
     }
@@ -77,8 +77,10 @@ pub(in crate::lifecycle) fn remove_planted(draft: &mut Draft<'_>, held: Held) ->
     }
     draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
     if in_the_way.is_empty() {
-        // They go by themselves, in a moment.
-        return Way::Blocked { why: "pods that have no right to its Node are being deleted".to_owned() };
+        // In a moment they are gone, or it is known that they may stay.
+        return Way::Blocked {
+            why: "pods wait that have no right to its Node, and are being deleted".to_owned(),
+        };
     }
     let notice = Notice::PlantedPods { planted: &in_the_way, held };
     let why = notice.to_string();

@@ -636,6 +636,22 @@ fn taints_are_named_that_are_not_tolerated() {
 }
 
 #[test]
+fn a_pod_without_what_admission_gives_to_its_type_is_to_be_created_anew() {
+    check(
+        "pool a types=c7i.*; taint team=a:NoSchedule
+         pool b types=c7i.*; taint nvidia.com/gpu=b:NoSchedule
+         workload t a b
+         pod p cpu=1; type t",
+        &expect![[r#"
+            no node for pod default/p
+              pool a: spec.tolerations: the pod was created before its namespace had the workload type t, or before that had the taint team=a:NoSchedule; create it anew (kubectl rollout restart), and admission adds what pods of the type need
+              pool b: spec.tolerations: the taint nvidia.com/gpu=b:NoSchedule is not tolerated; tolerate it if the pod belongs there, or select other nodes
+            price $0.00/h
+        "#]],
+    );
+}
+
+#[test]
 fn what_no_instance_type_has_together_is_named() {
     check(
         "type s cpu=2 memory=4Gi pods=10; offer a on-demand 0.1; offer b spot 0.03
@@ -780,7 +796,7 @@ fn each_pod_is_told_of_the_resource_that_it_made_up_and_a_daemon_that_asks_for_o
 }
 
 #[test]
-fn a_daemon_that_is_too_large_to_be_read_counts_for_nothing() {
+fn a_daemon_that_is_too_large_to_be_read_takes_what_it_requests_wherever_it_may_be() {
     use crate::model::pod::{Excess, Measure, Pod};
     let terms =
         vec![serde_json::json!({ "matchExpressions": [{ "key": "a", "operator": "DoesNotExist" }] }); 101];
@@ -797,6 +813,9 @@ fn a_daemon_that_is_too_large_to_be_read_counts_for_nothing() {
          pod a cpu=4",
     );
     problem.daemons.push(crate::scheduling::Daemon { pod: daemon.clone(), barred: Vec::new() });
+    let left_out = solved(&problem).unschedulable;
+    assert_eq!(left_out[0].reasons[0].reason.code(), "ResourcesDoNotFit");
+    problem.daemons[0].pod.requests = crate::model::testing::resource_list("memory=1Gi");
     let plan = solved(&problem);
     assert_eq!((plan.claims.len(), plan.unschedulable.len()), (1, 0));
     problem.pods.push(crate::scheduling::PendingPod { pod: daemon, workload_type: None });

@@ -91,6 +91,8 @@ fn at_the_deadline_pods_go_that_nothing_else_moves_each_with_its_grace_and_then_
         for (name, asked) in [("guarded", 10), ("kept", 5), ("greedy", 60)] {
             let (told, grace) = seen[name];
             assert!(grace <= asked, "{name} gets {grace} s: {seen:?}");
+            let least = asked.min(PERIOD.as_secs()) - SLACK.as_secs();
+            assert!(grace >= least, "{name} gets {grace} s: {seen:?}");
             let earliest = deadline - SignedDuration::from_secs(asked + 1);
             assert!(told >= earliest, "{name} is told before {earliest}: {seen:?}");
             let gone_by = told + SignedDuration::from_secs(grace);

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Pod, pod::UnsupportedConstraint};
+use crate::model::{
+    Pod,
+    pod::{NodeAlternative, UnsupportedConstraint},
+};
 
 fn spec(spec: Value) -> PodSpec {
     serde_json::from_value(spec).unwrap()
@@ -93,7 +96,8 @@ fn a_pod_that_is_too_large_is_kept_small_with_what_is_wrong() {
         let excess = Excess { of: measure, count: 20 * measure.most() };
         assert_eq!(pod.unsupported, [UnsupportedConstraint::TooLarge(excess)]);
         assert_eq!(pod.excess(), Some(excess));
-        assert!(pod.alternatives.is_empty() && kept(&pod) <= 5, "{measure:?}: {}", kept(&pod));
+        assert_eq!(pod.alternatives, [NodeAlternative::default()], "it may be anywhere");
+        assert!(kept(&pod) <= 5, "{measure:?}: {}", kept(&pod));
     }
     assert_eq!(read(with(Measure::Terms, 1)).excess(), None);
 }
