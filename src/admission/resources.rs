@@ -67,6 +67,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
         | FindingKind::PoolNotResolved
         | FindingKind::PoolOpen
         | FindingKind::NodesOpen
+        | FindingKind::NodesUnfenced
         | FindingKind::TaintShared => true,
     });
     verdict.warn(findings.map(Warning::Surroundings));

@@ -139,7 +139,11 @@ impl WorkloadTypeController {
         let claims: Vec<_> = claims.iter().map(|claim| &claim.model).collect();
         let owners = owners(claims.iter().copied(), known_nodes.iter().copied());
         let strays = strays(&claims, &known_nodes).into_iter().filter_map(|node| stray(node, &types));
-        let nodes: Vec<_> = owners.iter().filter_map(|claim| launched(claim)).chain(strays).collect();
+        let by_instance: BTreeMap<_, _> =
+            known_nodes.iter().filter_map(|node| Some((node.provider_id.as_ref()?, *node))).collect();
+        let node_of = |claim: &NodeClaim| by_instance.get(claim.provider_id.as_ref()?).copied();
+        let launched = owners.iter().filter_map(|claim| launched(claim, node_of(claim)));
+        let nodes: Vec<_> = launched.chain(strays).collect();
         self.refresh(envelopes, &types);
         let fleet = Fleet { types: &types, pools: &pools, nodes: &nodes };
         let counts = Counts { costs: costs(owners, &self.catalogs.all()), ..self.counts(&nodes) };

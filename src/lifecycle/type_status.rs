@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use super::type_deletion::Remains;
 use crate::api::conditions::{Change, Condition, ConditionStatus, READY, Subject};
 use crate::api::labels;
+use crate::api::nodeclaim::REGISTERED;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
 use crate::model::taints::Taint;
 use crate::model::workload_type::{
-    Derivation, Finding, FindingKind, Fleet, LaunchedNode, WorkloadType, derive,
+    Derivation, Finding, FindingKind, Fleet, LaunchedNode, Unfenced, WorkloadType, derive, is_ownable,
 };
 use crate::model::{Node, NodeClaim, Price};
 
@@ -156,11 +157,18 @@ pub fn status(
     derivation.publish(status)
 }
 
-/// What a claim says of its node. A claim of no pool is nobody's node.
+/// What a claim says of its node, and its Node, if there is one, of itself. A claim of no pool is nobody's node.
 #[must_use]
-pub fn launched(claim: &NodeClaim) -> Option<LaunchedNode> {
+pub fn launched(claim: &NodeClaim, node: Option<&Node>) -> Option<LaunchedNode> {
     let name = claim.object.name.clone();
-    Some(LaunchedNode { name, pool: claim.pool()?.to_owned(), taints: claim.taints.clone() })
+    // Before it is opened, its taints are on their way.
+    let open = node.filter(|_| claim.is(REGISTERED));
+    let unfenced = open.and_then(|node| {
+        let mut guards = claim.taints.iter().filter(|taint| is_ownable(taint));
+        let taint = guards.find(|taint| !node.has_taint(taint))?.clone();
+        Some(Unfenced { node: node.object.name.clone(), taint })
+    });
+    Some(LaunchedNode { name, pool: claim.pool()?.to_owned(), taints: claim.taints.clone(), unfenced })
 }
 
 /// What a Node that has no claim stands for: somebody took the claim away and left the node. Of its taints only those count that a type's
@@ -173,7 +181,7 @@ pub fn stray(node: &Node, types: &BTreeMap<String, WorkloadType>) -> Option<Laun
         recorded.any(|pools| pools.contains(pool))
     };
     let taints = node.taints.iter().filter(is_recorded).cloned().collect();
-    Some(LaunchedNode { name: node.object.name.clone(), pool: pool.clone(), taints })
+    Some(LaunchedNode { name: node.object.name.clone(), pool: pool.clone(), taints, unfenced: None })
 }
 
 /// The conditions, where `Ready` names what is wrong even if the type is in use all the same, or that is not known yet: it is what people see.

@@ -190,6 +190,17 @@ pub struct LaunchedNode {
     pub pool: String,
     /// The taints of the claim's spec. Not those of the Node: what people put there for a while is nobody's.
     pub taints: Vec<Taint>,
+    /// That its Node is open without one of them.
+    pub unfenced: Option<Unfenced>,
+}
+
+/// A Node from which somebody took a taint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfenced {
+    /// The Node's name.
+    pub node: String,
+    /// The taint.
+    pub taint: Taint,
 }
 
 /// Everything else that a type's policy depends on.

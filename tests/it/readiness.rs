@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use treenail::api::conditions::{self, Condition, ConditionStatus};
 use treenail::api::ec2nodeclass::Ec2NodeClass;
+use treenail::api::nodeclaim::NodeClaim;
 use treenail::api::nodepool::NodePool;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
 use crate::support::claims::{await_class, claim, create, holds, is_gone, soon_event};
-use crate::support::cluster::{A_WHILE, administrator, apply, eventually, within};
+use crate::support::cluster::{A_WHILE, administrator, apply, eventually, kubectl, within};
 use crate::support::world::{World, on_treenail};
 
 /// A pool of the class, and a type that names it.
@@ -169,6 +170,46 @@ fn a_class_that_is_being_deleted_says_which_claims_hold_it_and_goes_after_the_la
         within(A_WHILE, &classes, NAME, is_gone::<Ec2NodeClass>).await.unwrap();
         let missing = "EC2NodeClass leaving does not exist; create it";
         is_told(world, NAME, of_pool, "NodeClassReady", ("NodeClassNotFound", missing)).await;
+        delete_pool_and_type(world, NAME).await;
+    });
+}
+
+#[test]
+fn a_node_from_which_somebody_takes_the_taint_makes_its_type_not_isolated_until_it_is_on_again() {
+    const NAME: &str = "unfenced";
+    on_treenail(async |world| {
+        let client = administrator(&world.lab).await;
+        await_class(&client, "default").await;
+        let objects = pool_and_type(NAME, "default", "c7i.xlarge").to_string();
+        let outcome = apply(&world.lab, &User::administrator(), &objects).await;
+        assert!(outcome.success, "{}", outcome.stderr);
+        let mut of_pool = serde_json::to_value(claim("unfenced-1")).unwrap();
+        of_pool["metadata"]["labels"]["karpenter.sh/nodepool"] = json!(NAME);
+        of_pool["spec"]["taints"][0]["value"] = json!(NAME);
+        let claims = create(world, &serde_json::from_value(of_pool).unwrap()).await;
+        eventually(&claims, "unfenced-1", holds("Initialized")).await.unwrap();
+        let node = claims.get("unfenced-1").await.unwrap().status.unwrap().node_name.unwrap();
+
+        let administrator = kubectl(&world.lab, &User::administrator());
+        let taint = async |taint: &str| {
+            let outcome = administrator.run(&["taint", "node", &node, taint]).await.unwrap();
+            assert!(outcome.success, "{}", outcome.stderr);
+        };
+        let types: Api<WorkloadType> = Api::all(client.clone());
+        let is_isolated = |status: ConditionStatus, message: String| {
+            move |object: Option<&WorkloadType>| {
+                let told = object.and_then(of_type).and_then(|all| conditions::find(all, "Isolated"));
+                told.is_some_and(|told| told.status == status && told.message.contains(&message))
+            }
+        };
+        taint("node-type-").await;
+        let command = format!("kubectl taint node {node} node-type={NAME}:NoSchedule");
+        eventually(&types, NAME, is_isolated(ConditionStatus::False, command)).await.unwrap();
+        taint(&format!("node-type={NAME}:NoSchedule")).await;
+        eventually(&types, NAME, is_isolated(ConditionStatus::True, String::new())).await.unwrap();
+
+        claims.delete("unfenced-1", &DeleteParams::default()).await.unwrap();
+        within(A_WHILE, &claims, "unfenced-1", is_gone::<NodeClaim>).await.unwrap();
         delete_pool_and_type(world, NAME).await;
     });
 }

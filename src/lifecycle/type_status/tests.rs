@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::nodepool::NodePool;
-use crate::model::testing::nodes::{at, fresh_node, labels_of, registered_node, taint};
+use crate::model::testing::nodes::{at, claim, fresh_node, labels_of, registered_node, taint};
 use crate::model::workload_type::{Pool, Readiness};
 
 fn workload_type(name: &str, spec: Value, status: Value) -> api::WorkloadType {
@@ -133,7 +133,8 @@ fn what_is_wrong_is_seen_at_the_condition_ready_whatever_its_status() {
     let object = workload_type("a", json!({ "pools": [{ "name": "p" }] }), json!(null));
     let fenced = || pool(&["t=a:NoSchedule"]);
     let with = |readiness| Pool { readiness, ..fenced() };
-    let open = LaunchedNode { name: "n".to_owned(), pool: "p".to_owned(), taints: Vec::new() };
+    let open =
+        LaunchedNode { name: "n".to_owned(), pool: "p".to_owned(), taints: Vec::new(), unfenced: None };
     let cases = [
         (vec![("p", fenced())], vec![], "True "),
         (
@@ -208,6 +209,7 @@ fn namespaces_and_nodes_are_counted_and_each_pool_says_whether_it_can_be_used() 
         name: "n".to_owned(),
         pool: pool.to_owned(),
         taints: vec![taint("t=a:NoSchedule")],
+        unfenced: None,
     };
     let nodes = [node("p"), node("p"), node("gone"), node("somebody's")];
     let status = status_of(&object, &[("p", pool(&["t=a:NoSchedule"]))], &nodes, None);
@@ -394,4 +396,21 @@ fn pools_that_are_left_to_karpenter_say_so_and_stay_ready() {
         status.pools[0].message,
         "left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business"
     );
+}
+
+#[test]
+fn an_open_node_from_which_a_taint_was_taken_is_told_and_one_on_its_way_is_not() {
+    let of = |claim: &NodeClaim, node: Option<&Node>| {
+        let unfenced = launched(claim, node).unwrap().unfenced;
+        unfenced.map(|found| format!("{} {}", found.node, found.taint))
+    };
+    let mut bare = registered_node();
+    bare.taints.clear();
+    let registered = claim().registered();
+    assert_eq!(of(&registered, Some(&bare)).as_deref(), Some("n1 node-type=application:NoSchedule"));
+    assert_eq!(of(&registered, Some(&registered_node())), None);
+    assert_eq!(of(&registered, None), None);
+    let mut fresh = fresh_node();
+    fresh.taints.retain(|taint| taint.key != "node-type");
+    assert_eq!(of(&claim().launched(), Some(&fresh)), None);
 }

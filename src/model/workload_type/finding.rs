@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Fleet, Pool, Readiness, WorkloadType, is_ownable};
+use super::{Fleet, Pool, Readiness, Unfenced, WorkloadType, is_ownable};
 use crate::api::workload_type as api;
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
@@ -28,6 +28,8 @@ pub enum FindingKind {
     PoolOpen,
     /// Nodes of a pool that it names let everybody's pods in: they were launched while the pool did.
     NodesOpen,
+    /// Nodes of a pool that it names let everybody's pods in: somebody took the taint off.
+    NodesUnfenced,
     /// A taint of it is on a pool that no type shares with it.
     TaintShared,
 }
@@ -41,7 +43,7 @@ impl FindingKind {
             Self::PoolMissing | Self::PoolUnusable | Self::PoolNotReady | Self::PoolNotResolved => {
                 api::POOLS_READY
             }
-            Self::PoolOpen | Self::NodesOpen => api::ISOLATED,
+            Self::PoolOpen | Self::NodesOpen | Self::NodesUnfenced => api::ISOLATED,
             Self::TaintShared => api::TAINT_SHARED,
         }
     }
@@ -57,6 +59,7 @@ impl FindingKind {
             Self::PoolNotResolved => "NodePoolNotResolved",
             Self::PoolOpen => "NodePoolOpen",
             Self::NodesOpen => "NodesOpen",
+            Self::NodesUnfenced => "NodesUnfenced",
             Self::TaintShared => "TaintShared",
         }
     }
@@ -152,27 +155,48 @@ fn pool_findings(name: &str, pool: &Pool, fleet: &Fleet<'_>) -> Vec<Finding> {
         });
     }
     let of_pool = fleet.nodes.iter().filter(|node| node.pool == name);
+    let unfenced: Vec<_> = of_pool.clone().filter_map(|node| node.unfenced.as_ref()).collect();
     let open = of_pool.filter(|node| !node.taints.iter().any(is_ownable));
     let open: Vec<_> = open.map(|node| node.name.as_str()).collect();
     if !open.is_empty() && pool.ownable().next().is_some() {
         findings.push(nodes_open(name, &open));
     }
+    findings.extend(nodes_unfenced(name, &unfenced));
     findings.extend(shared_taints(name, fleet));
     findings
 }
 
 fn nodes_open(pool: &str, nodes: &[&str]) -> Finding {
-    let shown: Vec<_> = nodes.iter().take(MOST_SHOWN).map(|node| Excerpt(node).to_string()).collect();
-    let more = match nodes.len().saturating_sub(shown.len()) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     Finding {
         kind: FindingKind::NodesOpen,
         object: object(pool),
-        problem: format!("has nodes without a taint that keeps other pods away: {}{more}", shown.join(", ")),
+        problem: format!("has nodes without a taint that keeps other pods away: {}", first(nodes)),
         fix: "delete these NodeClaims; what replaces them has the taints of the pool".to_owned(),
     }
+}
+
+fn nodes_unfenced(pool: &str, nodes: &[&Unfenced]) -> Option<Finding> {
+    let Unfenced { node, taint } = nodes.first()?;
+    let names: Vec<_> = nodes.iter().map(|unfenced| unfenced.node.as_str()).collect();
+    Some(Finding {
+        kind: FindingKind::NodesUnfenced,
+        object: object(pool),
+        problem: format!("has Nodes from which a taint of it was taken off: {}", first(&names)),
+        fix: format!(
+            "put it on again (kubectl taint node {} {taint}), or delete their NodeClaims",
+            Excerpt(node)
+        ),
+    })
+}
+
+/// The first few of these names, and how many more there are.
+fn first(names: &[&str]) -> String {
+    let shown: Vec<_> = names.iter().take(MOST_SHOWN).map(|name| Excerpt(name).to_string()).collect();
+    let more = match names.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// The pool's taints that are also on pools with which it has no type in common, although a type uses one of the two. Whoever tolerates the

@@ -18,7 +18,12 @@ fn world(text: &str) -> World {
         if let Some(node) = line.strip_prefix('@') {
             let (pool, rest) = node.split_once(' ').unwrap_or((node, ""));
             let name = format!("{pool}-{}", world.nodes.len());
-            world.nodes.push(LaunchedNode { name, pool: pool.to_owned(), taints: taints(rest) });
+            world.nodes.push(LaunchedNode {
+                name,
+                pool: pool.to_owned(),
+                taints: taints(rest),
+                unfenced: None,
+            });
         } else if let Some((name, pools)) = line.split_once(" < ") {
             let pools = pools.split_whitespace().map(str::to_owned).collect();
             let workload_type = WorkloadType { name: name.to_owned(), pools, ..WorkloadType::default() };
@@ -190,7 +195,8 @@ fn kind_after(kind: Option<FindingKind>) -> Option<FindingKind> {
         Some(FindingKind::PoolNotReady) => FindingKind::PoolNotResolved,
         Some(FindingKind::PoolNotResolved) => FindingKind::PoolOpen,
         Some(FindingKind::PoolOpen) => FindingKind::NodesOpen,
-        Some(FindingKind::NodesOpen) => FindingKind::TaintShared,
+        Some(FindingKind::NodesOpen) => FindingKind::NodesUnfenced,
+        Some(FindingKind::NodesUnfenced) => FindingKind::TaintShared,
         Some(FindingKind::TaintShared) => return None,
     })
 }
@@ -224,6 +230,13 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
     pool(&mut world, "unresolved", |pool| {
         pool.readiness = Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned());
     });
+    let taint: Taint = "node-type=c:NoSchedule".parse().unwrap();
+    world.nodes.extend((0..2).map(|number| LaunchedNode {
+        name: "claim".to_owned(),
+        pool: "unresolved".to_owned(),
+        taints: vec![taint.clone()],
+        unfenced: Some(Unfenced { node: format!("n{number}"), taint: taint.clone() }),
+    }));
     let problem = Problem::new("spec.agents", "is not supported yet (agents of a type); remove it");
     world.types.get_mut("type").unwrap().problems.push(problem);
     let findings = world.derive("type").findings;
@@ -247,6 +260,8 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
           NodePool open: has no taint that keeps other pods away; add one like node-type=open:NoSchedule to its spec.template.spec.taints
         Isolated NodesOpen
           NodePool unready: has nodes without a taint that keeps other pods away: unready-2, unready-3, unready-4 and 1 more; delete these NodeClaims; what replaces them has the taints of the pool
+        Isolated NodesUnfenced
+          NodePool unresolved: has Nodes from which a taint of it was taken off: n0, n1; put it on again (kubectl taint node n0 node-type=c:NoSchedule), or delete their NodeClaims
         TaintShared TaintShared
           NodePool shared: has the taint node-type=d:NoSchedule, as NodePool stranger has, and no type uses both; give each pool a taint of its own, or name both in one type
     "#]].assert_eq(&shown.collect::<String>());
