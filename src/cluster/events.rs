@@ -77,24 +77,25 @@ async fn send(mut recorders: Recorders, mut events: mpsc::Receiver<Event>, clock
     }
 }
 
-/// A recorder for each text. A recorder takes events for one series that differ in nothing but their note, and shows the note of the first: what
-/// has been corrected since would still be told.
+/// A recorder for each state that is told of. A recorder takes events for one series that differ in nothing but their note, and shows the note of
+/// the first: what has been corrected since would still be told.
 struct Recorders {
     client: Client,
     reporter: Reporter,
-    by_text: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
+    by_state: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
 }
 
 impl Recorders {
     const fn new(client: Client, reporter: Reporter) -> Self {
-        Self { client, reporter, by_text: BTreeMap::new() }
+        Self { client, reporter, by_state: BTreeMap::new() }
     }
 
     fn of(&mut self, event: &Event, now: Timestamp) -> Recorder {
-        self.by_text.retain(|_, (_, used)| now.duration_since(*used) < ONE_SERIES_WITHIN);
-        let key = (event.regarding.clone(), event.reason, event.message.clone());
+        self.by_state.retain(|_, (_, used)| now.duration_since(*used) < ONE_SERIES_WITHIN);
+        let (regarding, reason, same_if) = event.dedupe_key();
+        let key = (regarding.clone(), reason, same_if.to_owned());
         let new = || (Recorder::new(self.client.clone(), self.reporter.clone()), now);
-        let (recorder, used) = self.by_text.entry(key).or_insert_with(new);
+        let (recorder, used) = self.by_state.entry(key).or_insert_with(new);
         *used = now;
         recorder.clone()
     }
@@ -221,11 +222,13 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
         let (events, sending) = Events::new(client, "test", Arc::<ManualClock>::clone(&clock));
         let tell = |message: &str| {
-            events.send(Event { message: message.to_owned(), ..event("FailedScheduling", message) });
+            // What is in the way, and how much of it.
+            let (state, _) = message.split_once(':').unwrap_or((message, ""));
+            events.send(Event { message: message.to_owned(), ..event("FailedScheduling", state) });
         };
         let mut sending = std::pin::pin!(sending);
         let mut lines = Vec::new();
-        for message in ["no label", "no toleration", "no label"] {
+        for message in ["no label", "limit: 4 held", "no label", "limit: 8 held"] {
             tell(message);
             assert!(tokio::time::timeout(Duration::from_millis(200), &mut sending).await.is_err());
             lines.extend(calls.take().into_iter().map(|call| {
@@ -237,7 +240,7 @@ mod tests {
             }));
             clock.advance(Duration::from_mins(2));
         }
-        assert_eq!(lines, ["POST no label", "POST no toleration", "PATCH no label"]);
+        assert_eq!(lines, ["POST no label", "POST limit: 4 held", "PATCH no label", "PATCH limit: 4 held"]);
     }
 
     #[test]

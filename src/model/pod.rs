@@ -195,7 +195,8 @@ pub struct Pod {
     pub runtime_class_name: Option<String>,
     /// What the node's labels must be.
     pub node_selector: BTreeMap<String, String>,
-    /// What a node must meet one of, in the pod's order. Empty if no node can ever do, and if the pod is too large to say.
+    /// What a node must meet one of, in the pod's order. Empty if no node can ever do; one that every node meets, if
+    /// the pod is too large to say.
     pub alternatives: Vec<NodeAlternative>,
     /// Terms of the required node affinity that no node can meet, by their index.
     pub unusable_terms: Vec<(usize, UnusableTerm)>,

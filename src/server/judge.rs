@@ -1,5 +1,6 @@
 //! The judge of reviews: looks up what the decision depends on, decides, and puts the verdict into the wire's words.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,8 +145,7 @@ impl PolicyJudge {
         let policies = self.policies.load_full();
         let policies =
             policies.ok_or_else(|| JudgeError::NotReady("the policies are not made yet".to_owned()))?;
-        // Names in `managedFields` may hold bytes that are no text, and nobody here reads them.
-        let body = String::from_utf8_lossy(body);
+        let body = as_text(body);
         let review =
             Review::parse(body.as_bytes()).map_err(|error| JudgeError::BadRequest(describe(&error)))?;
         let policies = match endpoint {
@@ -173,6 +173,19 @@ impl Judge for PolicyJudge {
     ) -> BoxFuture<'static, Result<Judgement, JudgeError>> {
         async move { self.decide(route, &body).await }.boxed()
     }
+}
+
+/// The body as text, as long as it is. Names in `managedFields` may hold bytes that are none, and nobody here reads them.
+fn as_text(body: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(body) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
+    }
+    text.into()
 }
 
 /// Whether the text can be the name of a type, pool or class (RFC 1123): labels with dots between them.

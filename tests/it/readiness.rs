@@ -192,7 +192,7 @@ fn a_node_from_which_somebody_takes_the_taint_makes_its_type_not_isolated_until_
 
         let administrator = kubectl(&world.lab, &User::administrator());
         let taint = async |taint: &str| {
-            let outcome = administrator.run(&["taint", "node", &node, taint]).await.unwrap();
+            let outcome = administrator.run(&["taint", "node", &node, taint, "--overwrite"]).await.unwrap();
             assert!(outcome.success, "{}", outcome.stderr);
         };
         let types: Api<WorkloadType> = Api::all(client.clone());
@@ -202,11 +202,14 @@ fn a_node_from_which_somebody_takes_the_taint_makes_its_type_not_isolated_until_
                 told.is_some_and(|told| told.status == status && told.message.contains(&message))
             }
         };
-        taint("node-type-").await;
-        let command = format!("kubectl taint node {node} node-type={NAME}:NoSchedule");
-        eventually(&types, NAME, is_isolated(ConditionStatus::False, command)).await.unwrap();
-        taint(&format!("node-type={NAME}:NoSchedule")).await;
-        eventually(&types, NAME, is_isolated(ConditionStatus::True, String::new())).await.unwrap();
+        let own = format!("node-type={NAME}:NoSchedule");
+        for change in ["node-type-", "node-type=other:NoSchedule"] {
+            taint(change).await;
+            let command = format!("kubectl taint node {node} {own} --overwrite");
+            eventually(&types, NAME, is_isolated(ConditionStatus::False, command)).await.unwrap();
+            taint(&own).await;
+            eventually(&types, NAME, is_isolated(ConditionStatus::True, String::new())).await.unwrap();
+        }
 
         claims.delete("unfenced-1", &DeleteParams::default()).await.unwrap();
         within(A_WHILE, &claims, "unfenced-1", is_gone::<NodeClaim>).await.unwrap();

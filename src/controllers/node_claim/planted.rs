@@ -53,8 +53,13 @@ impl Hands<'_> {
         Ok(found.labels().get(labels::WORKLOAD_TYPE).cloned())
     }
 
-    /// Deletes the pod unless it has a node by now.
+    /// Deletes the pod unless it has a node by now. If it changes meanwhile, it is looked at once more.
     async fn delete_unbound(&self, pod: &PodRef) -> Result<EvictionAnswer, kube::Error> {
+        let answer = self.delete_as_it_is(pod).await?;
+        if answer == EvictionAnswer::Gone { self.delete_as_it_is(pod).await } else { Ok(answer) }
+    }
+
+    async fn delete_as_it_is(&self, pod: &PodRef) -> Result<EvictionAnswer, kube::Error> {
         let pods: Api<Unread<Pod>> = Api::namespaced(self.context.client.clone(), &pod.key.namespace);
         let Some(found) = within(pods.get_opt(&pod.key.name)).await? else {
             return Ok(EvictionAnswer::Gone);
@@ -72,6 +77,9 @@ impl Hands<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serde_json::json;
 
     use super::*;
@@ -86,7 +94,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_planted_pod_is_deleted_only_if_its_namespace_does_not_give_it_the_right_by_now() {
-        let (client, calls) = api_server(|call| match call.line.as_str() {
+        let deletions = Arc::new(AtomicUsize::new(0));
+        let (client, calls) = api_server(move |call| match call.line.as_str() {
             "GET /api/v1/namespaces/gone" => refusal(404, "no such namespace"),
             "GET /api/v1/namespaces/broken" => refusal(500, "no answer"),
             line if line.starts_with("GET") && line.contains("/pods/") => {
@@ -106,6 +115,9 @@ mod tests {
                 )
             }
             line if line.contains("kept") => refusal(403, "no"),
+            line if line.contains("changed") && deletions.fetch_add(1, Ordering::Relaxed) == 0 => {
+                refusal(409, "the object has been modified")
+            }
             line if line.contains("odd") => (200, json!({ "kind": "Pod", "spec": 7 })),
             _ => (200, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" })),
         });
@@ -122,6 +134,7 @@ mod tests {
             ("monitoring", "kept", "Failed", 0),
             ("monitoring", "odd", "Accepted", 1),
             ("monitoring", "bound", "Gone", 0),
+            ("monitoring", "changed", "Accepted", 1),
         ];
         for (namespace, name, expected, events) in cases {
             let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };

@@ -69,6 +69,13 @@ fn nobody_is_told_of_a_pod_whose_namespace_is_not_known_yet() {
     scene.planted = vec![PlantedPod { is_judged: false, ..planted_pod("alone", false) }];
     let step = scene.step(at(1));
     assert_eq!((short(&step.effects), step.requeue_at), (vec!["status".to_owned()], Some(at(6))));
+    let late = scene.step(at(300)).effects;
+    let told = |effect: &Effect| match effect {
+        Effect::Report(event) => Some(event.message.clone()),
+        _ => None,
+    };
+    let told: String = late.iter().filter_map(told).collect();
+    assert!(told.contains("not known yet whether pod shop/alone"), "{told}");
 }
 
 /// The effects of a step while one pod waits that something made, whose deletion was answered so at 10 s, the condition's message, and when to look

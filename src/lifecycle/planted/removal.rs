@@ -58,7 +58,7 @@ pub(in crate::lifecycle) fn remove_planted(draft: &mut Draft<'_>, held: Held) ->
         draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
         return Way::Unknown;
     };
-    let (mut is_free, mut in_the_way) = (true, Vec::new());
+    let (mut is_free, mut in_the_way, mut unjudged) = (true, Vec::new(), None);
     for pod in planted {
         if let Some(known) = memory.rightful.get(&pod.pod.uid).filter(|known| draft.now < known.ask_again) {
             draft.look_again_at(known.ask_again);
@@ -70,6 +70,8 @@ pub(in crate::lifecycle) fn remove_planted(draft: &mut Draft<'_>, held: Held) ->
             in_the_way.extend(refusal.map(|refusal| InTheWay { pod, refusal: Some(refusal) }));
         } else if pod.is_judged {
             in_the_way.push(InTheWay { pod, refusal: None });
+        } else {
+            unjudged.get_or_insert(&pod.pod.key);
         }
     }
     if is_free {
@@ -77,10 +79,12 @@ pub(in crate::lifecycle) fn remove_planted(draft: &mut Draft<'_>, held: Held) ->
     }
     draft.look_again_at(later(draft.now, LOOK_FOR_PLANTED));
     if in_the_way.is_empty() {
-        // In a moment they are gone, or it is known that they may stay.
-        return Way::Blocked {
-            why: "pods wait that have no right to its Node, and are being deleted".to_owned(),
+        // In a moment they are gone, or it is known whether they may stay.
+        let why = match unjudged {
+            Some(pod) => format!("it is not known yet whether pod {pod} has a right to its Node"),
+            None => "pods wait that have no right to its Node, and are being deleted".to_owned(),
         };
+        return Way::Blocked { why };
     }
     let notice = Notice::PlantedPods { planted: &in_the_way, held };
     let why = notice.to_string();

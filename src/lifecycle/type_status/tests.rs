@@ -408,6 +408,8 @@ fn an_open_node_from_which_a_taint_was_taken_is_told_and_one_on_its_way_is_not()
     bare.taints.clear();
     let registered = claim().registered();
     assert_eq!(of(&registered, Some(&bare)).as_deref(), Some("n1 node-type=application:NoSchedule"));
+    bare.taints = vec![taint("node-type=other:NoSchedule")];
+    assert_eq!(of(&registered, Some(&bare)).as_deref(), Some("n1 node-type=application:NoSchedule"));
     assert_eq!(of(&registered, Some(&registered_node())), None);
     assert_eq!(of(&registered, None), None);
     let mut fresh = fresh_node();

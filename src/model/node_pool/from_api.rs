@@ -63,7 +63,6 @@ fn read(object: &api::NodePool) -> (NodePool, Vec<Problem>) {
     let taints = taints("spec.template.spec.taints", &template.taints, &mut problems);
     let startup_taints = taints_at_start(&template.startup_taints, &mut problems);
     duplicates(object, &mut problems);
-    labels_of_types(object, &mut problems);
     let limits = ResourceList::from_api(&spec.limits).unwrap_or_else(|invalid| {
         problems.extend(invalid.iter().map(|amount| Problem::new("spec.limits", amount.to_string())));
         ResourceList::new()
@@ -116,22 +115,6 @@ fn taints(list: &str, taints: &[ApiTaint], problems: &mut Vec<Problem>) -> Vec<T
 
 fn taints_at_start(startup_taints: &[ApiTaint], problems: &mut Vec<Problem>) -> Vec<Taint> {
     taints("spec.template.spec.startupTaints", startup_taints, problems)
-}
-
-/// The labels by which pods select the nodes of their type. A pool that gave them would take in the pods of types that do not name it.
-fn labels_of_types(object: &api::NodePool, problems: &mut Vec<Problem>) {
-    let is_of_types =
-        |key: &str| labels::domain(key) == Some(labels::NODE_TYPE_DOMAIN) || key == labels::NODE_TEAM;
-    let template = &object.spec.template;
-    let own = template.metadata.iter().flat_map(|metadata| metadata.labels.keys());
-    let own = own.map(|key| (format!("spec.template.metadata.labels[{}]", Excerpt(key)), key));
-    let required = template.spec.requirements.iter().enumerate();
-    let required = required.map(|(index, entry)| (format!("{REQUIREMENTS}[{index}].key"), &entry.key));
-    for (path, _) in own.chain(required).filter(|(_, key)| is_of_types(key)) {
-        let text =
-            "is put on nodes by the controller alone, for the workload types that name the pool; remove it";
-        problems.push(Problem::new(path, text));
-    }
 }
 
 /// Kubernetes knows one taint for each key and effect of a node, wherever it comes from.

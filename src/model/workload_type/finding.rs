@@ -28,7 +28,7 @@ pub enum FindingKind {
     PoolOpen,
     /// Nodes of a pool that it names let everybody's pods in: they were launched while the pool did.
     NodesOpen,
-    /// Nodes of a pool that it names let everybody's pods in: somebody took the taint off.
+    /// Nodes of a pool that it names let everybody's pods in: somebody took the taint off, or changed it.
     NodesUnfenced,
     /// A taint of it is on a pool that no type shares with it.
     TaintShared,
@@ -181,9 +181,9 @@ fn nodes_unfenced(pool: &str, nodes: &[&Unfenced]) -> Option<Finding> {
     Some(Finding {
         kind: FindingKind::NodesUnfenced,
         object: object(pool),
-        problem: format!("has Nodes from which a taint of it was taken off: {}", first(&names)),
+        problem: format!("has Nodes on which a taint of it was taken off or changed: {}", first(&names)),
         fix: format!(
-            "put it on again (kubectl taint node {} {taint}), or delete their NodeClaims",
+            "put it on again (kubectl taint node {} {taint} --overwrite), or delete their NodeClaims",
             Excerpt(node)
         ),
     })

@@ -261,7 +261,7 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         Isolated NodesOpen
           NodePool unready: has nodes without a taint that keeps other pods away: unready-2, unready-3, unready-4 and 1 more; delete these NodeClaims; what replaces them has the taints of the pool
         Isolated NodesUnfenced
-          NodePool unresolved: has Nodes from which a taint of it was taken off: n0, n1; put it on again (kubectl taint node n0 node-type=c:NoSchedule), or delete their NodeClaims
+          NodePool unresolved: has Nodes on which a taint of it was taken off or changed: n0, n1; put it on again (kubectl taint node n0 node-type=c:NoSchedule --overwrite), or delete their NodeClaims
         TaintShared TaintShared
           NodePool shared: has the taint node-type=d:NoSchedule, as NodePool stranger has, and no type uses both; give each pool a taint of its own, or name both in one type
     "#]].assert_eq(&shown.collect::<String>());

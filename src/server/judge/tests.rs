@@ -287,3 +287,9 @@ async fn pools_and_classes_that_the_cache_does_not_know_yet_are_looked_up_before
     assert_eq!(asked, [Reference::NodeClass("default".to_owned())]);
     assert!(answer.contains("EC2NodeClass default does not exist yet"), "{answer}");
 }
+
+#[test]
+fn a_body_is_taken_for_text_of_the_same_length_whatever_bytes_it_has() {
+    assert_eq!(as_text(b"a\xffb\xe2\x82 \xc3"), "a?b?? ?");
+    assert!(matches!(as_text("ä".as_bytes()), Cow::Borrowed("ä")));
+}

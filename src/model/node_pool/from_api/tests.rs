@@ -83,26 +83,6 @@ fn everything_that_is_wrong_is_found_at_once() {
 }
 
 #[test]
-fn a_pool_may_not_give_its_nodes_the_labels_of_types() {
-    check(
-        |pool| {
-            let template = &mut pool["spec"]["template"];
-            template["metadata"]["labels"] = json!({
-                "workload-type.node-restriction.kubernetes.io/monitoring": "", "example.node-restriction.kubernetes.io/own": "x",
-            });
-            template["spec"]["requirements"] = json!([
-                { "key": "kubernetes.io/arch", "operator": "Exists" },
-                { "key": "treenail.node-restriction.kubernetes.io/team", "operator": "In", "values": ["red"] },
-            ]);
-        },
-        &expect![[r#"
-            spec.template.metadata.labels[workload-type.node-restriction.kubernetes.io/monit…: is put on nodes by the controller alone, for the workload types that name the pool; remove it
-            spec.template.spec.requirements[1].key: is put on nodes by the controller alone, for the workload types that name the pool; remove it
-        "#]],
-    );
-}
-
-#[test]
 fn what_is_not_built_yet_keeps_a_pool_from_being_used_and_is_not_invalid() {
     let object = pool(|pool| pool["spec"]["replicas"] = json!(3));
     assert_eq!(NodePool::invalid_fields(&object), []);
