@@ -4,6 +4,7 @@
 //! again.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +44,7 @@ impl Events {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        (Self(sender), send(Recorders::new(client, reporter), receiver, clock))
+        (Self(sender), send(Told::new(client, reporter), receiver, clock))
     }
 
     /// Keeps what it is told, in tests of those who tell.
@@ -61,14 +62,9 @@ impl Events {
     }
 }
 
-async fn send(mut recorders: Recorders, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
-    let mut sent = Sent::default();
+async fn send(mut told: Told, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
     while let Some(event) = events.recv().await {
-        let now = clock.now();
-        if !sent.is_new(&event, now) {
-            continue;
-        }
-        let recorder = recorders.of(&event, now);
+        let Some(recorder) = told.recorder(&event, clock.now()) else { continue };
         let (regarding, event) = (reference(&event.regarding), api_event(event));
         // An API server that does not answer must not keep the events behind this one for ever.
         if let Err(error) = within(recorder.publish(&event, &regarding)).await {
@@ -77,42 +73,37 @@ async fn send(mut recorders: Recorders, mut events: mpsc::Receiver<Event>, clock
     }
 }
 
-/// A recorder for each state that is told of. A recorder takes events for one series that differ in nothing but their note, and shows the note of
-/// the first: what has been corrected since would still be told.
-struct Recorders {
+/// What was told lately, with when and with a recorder for each. A recorder takes events for one series that differ in nothing but their note, and
+/// shows the note of the first: what has been corrected since would still be told.
+struct Told {
     client: Client,
     reporter: Reporter,
-    by_state: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
+    lately: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
 }
 
-impl Recorders {
+impl Told {
     const fn new(client: Client, reporter: Reporter) -> Self {
-        Self { client, reporter, by_state: BTreeMap::new() }
+        Self { client, reporter, lately: BTreeMap::new() }
     }
 
-    fn of(&mut self, event: &Event, now: Timestamp) -> Recorder {
-        self.by_state.retain(|_, (_, used)| now.duration_since(*used) < ONE_SERIES_WITHIN);
+    /// Whom to tell of the event; nobody, if the same was told a moment ago.
+    fn recorder(&mut self, event: &Event, now: Timestamp) -> Option<Recorder> {
+        self.lately.retain(|_, (_, at)| now.duration_since(*at) < ONE_SERIES_WITHIN);
         let (regarding, reason, same_if) = event.dedupe_key();
-        let key = (regarding.clone(), reason, same_if.to_owned());
-        let new = || (Recorder::new(self.client.clone(), self.reporter.clone()), now);
-        let (recorder, used) = self.by_state.entry(key).or_insert_with(new);
-        *used = now;
-        recorder.clone()
-    }
-}
-
-/// What was sent lately.
-#[derive(Debug, Default)]
-struct Sent(BTreeMap<(Regarding, &'static str, String), Timestamp>);
-
-impl Sent {
-    fn is_new(&mut self, event: &Event, now: Timestamp) -> bool {
-        self.0.retain(|_, at| now.duration_since(*at) < SAME_AGAIN_AFTER);
-        let (regarding, reason, same_if) = event.dedupe_key();
-        let key = (regarding.clone(), reason, same_if.to_owned());
-        let is_new = !self.0.contains_key(&key);
-        self.0.entry(key).or_insert(now);
-        is_new
+        match self.lately.entry((regarding.clone(), reason, same_if.to_owned())) {
+            Entry::Occupied(mut told) => {
+                let (recorder, at) = told.get_mut();
+                let is_time = now.duration_since(*at) >= SAME_AGAIN_AFTER;
+                is_time.then(|| {
+                    *at = now;
+                    recorder.clone()
+                })
+            }
+            Entry::Vacant(new) => {
+                let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+                Some(new.insert((recorder, now)).0.clone())
+            }
+        }
     }
 }
 
@@ -185,16 +176,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_same_event_is_sent_once_in_a_while() {
+    #[tokio::test]
+    async fn the_same_event_is_sent_once_in_a_while() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut sent = Sent::default();
-        assert!(sent.is_new(&event("Drain", "a"), at(0)));
-        assert!(!sent.is_new(&event("Drain", "a"), at(100)));
-        assert!(sent.is_new(&event("Drain", "b"), at(100)));
-        assert!(sent.is_new(&event("Launch", "a"), at(100)));
-        assert!(sent.is_new(&event("Drain", "a"), at(220)));
-        assert_eq!(sent.0.len(), 1, "what was sent long ago is forgotten");
+        let (client, _) = api_server(|call| panic!("{}", call.line));
+        let mut told = Told::new(client, Reporter::from("test"));
+        let mut is_sent =
+            |reason, same_if, second| told.recorder(&event(reason, same_if), at(second)).is_some();
+        assert!(is_sent("Drain", "a", 0));
+        assert!(!is_sent("Drain", "a", 100));
+        assert!(is_sent("Drain", "b", 100));
+        assert!(is_sent("Launch", "a", 100));
+        assert!(!is_sent("Drain", "a", 119));
+        assert!(is_sent("Drain", "a", 120));
+        assert!(!is_sent("Drain", "a", 220));
+        assert!(is_sent("Drain", "a", 480));
+        assert_eq!(told.lately.len(), 1, "what was sent long ago is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -180,12 +180,12 @@ mod tests {
         let (_, ending) = registered_claim("a", "aws:///a/i-1", deleted);
         let delete = |name| Effect::DeletePod { pod: pod(name), grace: SignedDuration::from_secs(1) };
         let cases = [
-            (&ending, Effect::Evict(pod("free")), Some("Evicted")),
-            (&ending, Effect::Evict(pod("protected")), None),
-            (&ending, delete("free"), Some("Disrupted")),
+            (Effect::Evict(pod("free")), Some("Evicted")),
+            (Effect::Evict(pod("protected")), None),
+            (delete("free"), Some("Disrupted")),
         ];
-        for (claim, effect, expected) in cases {
-            hands.carry_out(claim, &effect).await.unwrap();
+        for (effect, expected) in cases {
+            hands.carry_out(&ending, &effect).await.unwrap();
             assert_eq!(told.try_recv().ok().map(|event| event.reason), expected, "{effect:?}");
         }
     }

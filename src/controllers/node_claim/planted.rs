@@ -55,23 +55,26 @@ impl Hands<'_> {
 
     /// Deletes the pod unless it has a node by now. If it changes meanwhile, it is looked at once more.
     async fn delete_unbound(&self, pod: &PodRef) -> Result<EvictionAnswer, kube::Error> {
-        let answer = self.delete_as_it_is(pod).await?;
-        if answer == EvictionAnswer::Gone { self.delete_as_it_is(pod).await } else { Ok(answer) }
+        let mut answer = EvictionAnswer::Gone;
+        for _ in 0..2 {
+            let Some(seen) = self.unbound(pod).await? else { break };
+            let parameters = DeleteParams::default().grace_period(GRACE).preconditions(seen);
+            answer = self.delete(pod, &parameters).await;
+            if answer != EvictionAnswer::Gone {
+                break;
+            }
+        }
+        Ok(answer)
     }
 
-    async fn delete_as_it_is(&self, pod: &PodRef) -> Result<EvictionAnswer, kube::Error> {
+    /// What tells the pod as it is now from any other, while it has no node.
+    async fn unbound(&self, pod: &PodRef) -> Result<Option<Preconditions>, kube::Error> {
         let pods: Api<Unread<Pod>> = Api::namespaced(self.context.client.clone(), &pod.key.namespace);
-        let Some(found) = within(pods.get_opt(&pod.key.name)).await? else {
-            return Ok(EvictionAnswer::Gone);
-        };
+        let Some(found) = within(pods.get_opt(&pod.key.name)).await? else { return Ok(None) };
         let Placed { spec } = found.read_as().map_err(kube::Error::SerdeError)?;
-        if spec.node_name.is_some_and(|name| !name.is_empty()) {
-            return Ok(EvictionAnswer::Gone);
-        }
         let resource_version = found.meta().resource_version.clone();
-        let preconditions = Preconditions { resource_version, ..uid_of(pod) };
-        let parameters = DeleteParams::default().grace_period(GRACE).preconditions(preconditions);
-        Ok(self.delete(pod, &parameters).await)
+        let is_bound = spec.node_name.is_some_and(|name| !name.is_empty());
+        Ok((!is_bound).then(|| Preconditions { resource_version, ..uid_of(pod) }))
     }
 }
 
