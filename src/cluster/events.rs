@@ -44,7 +44,7 @@ impl Events {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        (Self(sender), send(Told::new(client, reporter), receiver, clock))
+        (Self(sender), send(Sent::new(client, reporter), receiver, clock))
     }
 
     /// Keeps what it is told, in tests of those who tell.
@@ -62,9 +62,9 @@ impl Events {
     }
 }
 
-async fn send(mut told: Told, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
+async fn send(mut sent: Sent, mut events: mpsc::Receiver<Event>, clock: Arc<dyn Clock>) {
     while let Some(event) = events.recv().await {
-        let Some(recorder) = told.recorder(&event, clock.now()) else { continue };
+        let Some(recorder) = sent.recorder(&event, clock.now()) else { continue };
         let (regarding, event) = (reference(&event.regarding), api_event(event));
         // An API server that does not answer must not keep the events behind this one for ever.
         if let Err(error) = within(recorder.publish(&event, &regarding)).await {
@@ -73,15 +73,15 @@ async fn send(mut told: Told, mut events: mpsc::Receiver<Event>, clock: Arc<dyn 
     }
 }
 
-/// What was told lately, with when and with a recorder for each. A recorder takes events for one series that differ in nothing but their note, and
+/// What was sent lately, each with its recorder and its time. A recorder takes events for one series that differ in nothing but their note, and
 /// shows the note of the first: what has been corrected since would still be told.
-struct Told {
+struct Sent {
     client: Client,
     reporter: Reporter,
     lately: BTreeMap<(Regarding, &'static str, String), (Recorder, Timestamp)>,
 }
 
-impl Told {
+impl Sent {
     const fn new(client: Client, reporter: Reporter) -> Self {
         Self { client, reporter, lately: BTreeMap::new() }
     }
@@ -180,9 +180,9 @@ mod tests {
     async fn the_same_event_is_sent_once_in_a_while() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let (client, _) = api_server(|call| panic!("{}", call.line));
-        let mut told = Told::new(client, Reporter::from("test"));
+        let mut sent = Sent::new(client, Reporter::from("test"));
         let mut is_sent =
-            |reason, same_if, second| told.recorder(&event(reason, same_if), at(second)).is_some();
+            |reason, same_if, second| sent.recorder(&event(reason, same_if), at(second)).is_some();
         assert!(is_sent("Drain", "a", 0));
         assert!(!is_sent("Drain", "a", 100));
         assert!(is_sent("Drain", "b", 100));
@@ -191,7 +191,7 @@ mod tests {
         assert!(is_sent("Drain", "a", 120));
         assert!(!is_sent("Drain", "a", 220));
         assert!(is_sent("Drain", "a", 480));
-        assert_eq!(told.lately.len(), 1, "what was sent long ago is forgotten");
+        assert_eq!(sent.lately.len(), 1, "what was sent long ago is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ impl Hands<'_> {
         Ok(found.labels().get(labels::WORKLOAD_TYPE).cloned())
     }
 
-    /// Deletes the pod unless it has a node by now. If it changes meanwhile, it is looked at once more.
+    /// Deletes the pod unless it has a node by now. If it changes or goes meanwhile, it is looked at once more.
     async fn delete_unbound(&self, pod: &PodRef) -> Result<EvictionAnswer, kube::Error> {
         let mut answer = EvictionAnswer::Gone;
         for _ in 0..2 {
@@ -130,16 +130,16 @@ mod tests {
         let hands = Hands { context: &context, cloud: &cloud, cluster: &cluster, permits: &permits };
         let (_, claim) = registered_claim("a", "", json!({}));
         let cases = [
-            ("application", "p", "Rightful", 0),
-            ("monitoring", "p", "Accepted", 1),
-            ("gone", "p", "Accepted", 1),
-            ("broken", "p", "Failed", 0),
-            ("monitoring", "kept", "Failed", 0),
-            ("monitoring", "odd", "Accepted", 1),
-            ("monitoring", "bound", "Gone", 0),
-            ("monitoring", "changed", "Accepted", 1),
+            ("application", "p", "Rightful", 0, 0),
+            ("monitoring", "p", "Accepted", 1, 1),
+            ("gone", "p", "Accepted", 1, 1),
+            ("broken", "p", "Failed", 0, 0),
+            ("monitoring", "kept", "Failed", 0, 1),
+            ("monitoring", "odd", "Accepted", 1, 1),
+            ("monitoring", "bound", "Gone", 0, 1),
+            ("monitoring", "changed", "Accepted", 1, 2),
         ];
-        for (namespace, name, expected, events) in cases {
+        for (namespace, name, expected, events, looks) in cases {
             let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
             let planted = PlantedPod {
                 pod: PodRef { key, uid: "uid".to_owned() },
@@ -152,6 +152,9 @@ mod tests {
             let answer = hands.carry_out(&claim, &Effect::DeletePlanted(planted)).await.unwrap();
             assert!(format!("{answer:?}").contains(expected), "{namespace}/{name}: {answer:?}");
             let calls = calls.take();
+            let seen =
+                calls.iter().filter(|call| call.line.starts_with("GET") && call.line.contains("/pods/"));
+            assert_eq!(seen.count(), looks, "{namespace}/{name}");
             let deletion = calls.iter().find(|call| call.line.starts_with("DELETE"));
             assert_eq!(deletion.is_some(), expected == "Accepted" || name == "kept", "{namespace}/{name}");
             let preconditions = json!({ "uid": "uid", "resourceVersion": "7" });

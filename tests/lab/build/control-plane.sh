@@ -34,7 +34,10 @@ while kill -0 "$build" 2>/dev/null; do
     kill -0 "$build" 2>/dev/null || break
   done
   kill -0 "$build" 2>/dev/null || break
-  echo "control plane: $(wc -l <"$compiled") of $total packages compiled after $((SECONDS - started)) s"
+  count=$(wc -l <"$compiled")
+  progress="$count of $total packages compiled"
+  if ((count >= total)); then progress="all $total packages compiled, linking"; fi
+  echo "control plane: $progress after $((SECONDS - started)) s"
 done
 if ! wait "$build"; then
   grep -v '^[a-z0-9./_-]*$' "$compiled" >&2 || true
