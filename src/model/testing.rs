@@ -25,3 +25,10 @@ pub(crate) fn requirements(text: &str) -> Requirements {
         })
         .collect()
 }
+
+/// What people look up by a code that they met must be found.
+#[track_caller]
+pub(crate) fn assert_in_troubleshooting(code: &str) {
+    let page = include_str!("../../docs/troubleshooting.md");
+    assert!(page.contains(&format!("`{code}`")), "docs/troubleshooting.md does not explain `{code}`");
+}

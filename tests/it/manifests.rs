@@ -84,6 +84,23 @@ fn the_exempt_namespaces_are_the_same_wherever_they_are_listed() {
 }
 
 #[test]
+fn what_the_native_policies_say_can_be_looked_up() {
+    let read =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (page, policies) = (read("docs/troubleshooting.md"), read("manifests/base/admission-policies.yaml"));
+    let codes = policies.lines().filter_map(|line| line.trim().strip_prefix('\'')?.split_once(": "));
+    let is_code = |code: &&str| {
+        code.starts_with(char::is_uppercase) && code.chars().all(|letter| letter.is_ascii_alphabetic())
+    };
+    let codes: BTreeSet<_> = codes.map(|(code, _)| code).filter(is_code).collect();
+    let expected = ["BindingNotAllowed", "ExemptionNotGranted", "TeamNotGranted", "TypeNotGranted"];
+    assert_eq!(codes, expected.into());
+    for code in codes {
+        assert!(page.contains(&format!("`{code}`")), "{code}");
+    }
+}
+
+#[test]
 fn an_exemption_as_the_docs_tell_it_reaches_every_list_and_both_programs() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/install.md");
     let docs = std::fs::read_to_string(docs).unwrap();

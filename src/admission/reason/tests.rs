@@ -3,7 +3,7 @@ use expect_test::expect;
 use super::*;
 use crate::model::Requirement;
 use crate::model::pod::Measure;
-use crate::model::testing::resource_list;
+use crate::model::testing::{assert_in_troubleshooting, resource_list};
 
 fn toleration(text: &str) -> Toleration<'static> {
     let part = |name: &str| {
@@ -240,6 +240,7 @@ fn codes_are_single_words_and_belong_to_one_reason_each() {
     let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
     assert_eq!(distinct.len(), codes.len());
     assert!(codes.iter().all(|code| code.chars().all(|letter| letter.is_ascii_alphabetic())));
+    codes.into_iter().for_each(assert_in_troubleshooting);
 }
 
 #[test]

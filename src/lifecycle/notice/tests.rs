@@ -4,6 +4,7 @@ use super::*;
 use crate::lifecycle::planted::removal::Held;
 use crate::lifecycle::testing::planted_pod;
 use crate::model::bound_pod::BoundPod;
+use crate::model::testing::assert_in_troubleshooting;
 use crate::model::testing::nodes::{at, claim, instance_id, pod, registered_node};
 
 /// One of each; the match makes the compiler ask for those that are added.
@@ -86,6 +87,7 @@ fn check(expected: Expect) {
     let owner = claim();
     let lines = all(&nodes, &waiting, &problems, &id, &planted, &owner).into_iter().map(|notice| {
         let Event { regarding, severity, reason, message, .. } = notice.about(&claim());
+        assert_in_troubleshooting(reason);
         let object = match regarding {
             Regarding::NodeClaim { name, .. } => format!("NodeClaim {name}"),
             Regarding::Node { name, .. } => format!("Node {name}"),
