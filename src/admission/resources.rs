@@ -65,6 +65,7 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
         FindingKind::PoolUnusable
         | FindingKind::PoolNotReady
         | FindingKind::PoolNotResolved
+        | FindingKind::PoolUnlabelled
         | FindingKind::PoolOpen
         | FindingKind::NodesOpen
         | FindingKind::NodesUnfenced
@@ -105,6 +106,7 @@ pub(super) fn validate_node_pool(policies: &Policies, review: &Review<'_>) -> Ve
     }
     verdict.warn(unknown_types(policies, &objects));
     verdict.warn(misspelt_labels(&objects));
+    verdict.warn(labels_of_types(policies, &objects));
     verdict.warn(open(policies, &objects));
     verdict.warn(unknown_limits(&objects));
     let name = objects.new.metadata.name.clone().unwrap_or_default();
@@ -162,6 +164,39 @@ fn misspelt_labels(objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
         })
     });
     misspelt.collect()
+}
+
+/// Labels of workload types in the template, that nodes do not get from there: Treenail gives them by what the types say, Karpenter gives those that
+/// are labels, and empty.
+fn labels_of_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool>) -> Vec<Warning> {
+    const LABELS: &str = "spec.template.metadata.labels";
+    let template = &objects.new.spec.template;
+    let given = template.metadata.iter().flat_map(|metadata| &metadata.labels);
+    let given = given.map(|(key, value)| (LABELS.to_owned(), key.as_str(), value.is_empty()));
+    let required = template.spec.requirements.iter().enumerate();
+    let required = required.map(|(index, entry)| {
+        (format!("spec.template.spec.requirements[{index}]"), entry.key.as_str(), false)
+    });
+    let pool = objects.new.metadata.name.as_deref().unwrap_or_default();
+    let types = policies.types();
+    let warning = |(path, key, reaches_nodes): (String, &str, bool)| {
+        let (object, workload_type) = (objects.name.clone(), labels::type_of_node_label(key)?);
+        let naming = types.get(workload_type).map(|owner| owner.names(pool));
+        Some(match naming {
+            Some(true) if reaches_nodes => return None,
+            Some(true) => {
+                Warning::TypeLabelMisplaced { object, path, workload_type: workload_type.to_owned() }
+            }
+            Some(false) | None => Warning::StrangeTypeLabel {
+                object,
+                path,
+                is_known: naming.is_some(),
+                nearest: nearest_key(workload_type, types.keys().map(String::as_str)).map(str::to_owned),
+                workload_type: workload_type.to_owned(),
+            },
+        })
+    };
+    given.chain(required).filter_map(warning).collect()
 }
 
 /// Limits on what no node has: a name without a domain is one of Kubernetes' own, or a slip.

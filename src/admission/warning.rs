@@ -127,6 +127,28 @@ pub enum Warning {
         /// The label that was probably meant.
         meant: &'static str,
     },
+    /// A pool gives the label of a type that does not name it.
+    StrangeTypeLabel {
+        /// The object.
+        object: String,
+        /// Where.
+        path: String,
+        /// The type.
+        workload_type: String,
+        /// Whether there is such a type.
+        is_known: bool,
+        /// What it may mean where there is none.
+        nearest: Option<String>,
+    },
+    /// A pool gives the label of a type in a way that does not reach its nodes.
+    TypeLabelMisplaced {
+        /// The object.
+        object: String,
+        /// Where.
+        path: String,
+        /// The type.
+        workload_type: String,
+    },
     /// No node is launched for what a person wrote.
     NothingLaunchedFor {
         /// The object.
@@ -263,6 +285,27 @@ impl fmt::Display for Warning {
                 "{}: {path}: {} is a label of its own and constrains no instance type; did you mean {meant}?",
                 Excerpt(object),
                 Excerpt(key)
+            ),
+            Self::StrangeTypeLabel { object, path, workload_type, is_known, nearest } => {
+                let (object, workload_type) = (Excerpt(object), Excerpt(workload_type));
+                write!(f, "{object}: {path}: WorkloadType {workload_type} ")?;
+                if *is_known {
+                    return f.write_str(
+                        "does not name this pool, so nodes of it have no use for its label; name the pool there, or leave the label out",
+                    );
+                }
+                f.write_str("does not exist yet")?;
+                if let Some(nearest) = nearest {
+                    write!(f, " (did you mean {}?)", Excerpt(nearest))?;
+                }
+                f.write_str(", and its label is of use only once it names this pool")
+            }
+            Self::TypeLabelMisplaced { object, path, workload_type } => write!(
+                f,
+                "{}: {path}: nodes do not get the label of WorkloadType {} from this; Treenail gives it, Karpenter if it is in \
+                 spec.template.metadata.labels with an empty value",
+                Excerpt(object),
+                Excerpt(workload_type)
             ),
             Self::NothingLaunchedFor { object, why } => write!(
                 f,

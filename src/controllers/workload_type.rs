@@ -202,7 +202,8 @@ impl WorkloadTypeController {
         let class = self.context.caches.node_classes.get("", class);
         // Whoever has the pools may know other instance types.
         let no_type = if is_left { None } else { self.catalogs.no_type(object, class.as_deref()) };
-        Pool { readiness: readiness(object, class.as_deref(), no_type.as_deref()), ..Pool::read(object) }
+        let readiness = readiness(object, class.as_deref(), no_type.as_deref());
+        Pool { readiness, is_left, ..Pool::read(object) }
     }
 
     fn tell(&self, object: &ApiWorkloadType, status: &WorkloadTypeStatus) {

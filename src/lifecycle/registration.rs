@@ -9,7 +9,7 @@
 //! - a Node that shows up without the taint was open before it was fenced. It is never registered, and its claim is deleted;
 //! - pool taints are put on, and given the claim's value, even where the Node asks for taints not to be synced: a kubelet can write that
 //!   label. Only startup taints are left alone there, since whatever removes those may have done so already;
-//! - type labels that the claim's pool does not give are taken off.
+//! - labels of types that do not name the claim's pool are taken off, even if the pool's template gives them.
 //!
 //! Afterwards only type labels are kept up, and none is removed: pods of the type may run there. Where a type has come to the pool since, its label waits
 //! for what a launch would wait for.

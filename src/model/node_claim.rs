@@ -34,7 +34,7 @@ pub struct NodeClaim {
     pub deleted: Option<Timestamp>,
     /// Whether it carries [`labels::TERMINATION_FINALIZER`].
     pub has_finalizer: bool,
-    /// Its labels, which its Node gets.
+    /// Its labels, which its Node gets; without those of workload types, which it gets from the types that name its pool.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
@@ -44,7 +44,7 @@ pub struct NodeClaim {
     pub taints: Vec<Taint>,
     /// The taints that its Node starts with.
     pub startup_taints: Vec<Taint>,
-    /// What the labels of its Node can be: its requirements and its labels.
+    /// What the labels of its Node can be: its requirements and its labels, without those of workload types.
     pub requirements: Requirements,
     /// What its pods and daemons will request.
     pub requests: ResourceList,
@@ -80,7 +80,8 @@ impl NodeClaim {
                 None
             }
         });
-        let labels = metadata.labels.clone().unwrap_or_default();
+        let mut labels = metadata.labels.clone().unwrap_or_default();
+        labels.retain(|key, _| !is_of_a_type(key));
         let requirements = requirements(&labels, &spec.requirements, &mut problems);
         let no_requests = BTreeMap::new();
         let requests = spec.resources.as_ref().map_or(&no_requests, |resources| &resources.requests);
@@ -137,6 +138,11 @@ impl NodeClaim {
     }
 }
 
+/// Whether it is the label of a workload type, which no claim gives to its Node.
+fn is_of_a_type(key: &str) -> bool {
+    labels::type_of_node_label(key).is_some()
+}
+
 fn requirements(
     labels: &BTreeMap<String, String>,
     entries: &[requirement::NodeSelectorRequirement],
@@ -152,6 +158,7 @@ fn requirements(
                 .push(Problem::new(format!("{}.minValues", path()), "is not supported yet; leave it out"));
         }
         match Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values) {
+            Ok(requirement) if is_of_a_type(requirement.key()) => {}
             Ok(requirement) => requirements.add(requirement),
             Err(error) => problems.push(Problem::new(path(), error.to_string())),
         }
@@ -197,11 +204,12 @@ mod tests {
                 "name": "application-x7k2q", "uid": "u1", "resourceVersion": "7", "generation": 2,
                 "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z",
                 "finalizers": ["other", "karpenter.sh/termination"],
-                "labels": {"karpenter.sh/nodepool": "application"},
+                "labels": {"karpenter.sh/nodepool": "application", labels::node_type_label("monitoring"): ""},
             },
             "spec": {
                 "taints": [{"key": "node-type", "value": "application", "effect": "NoSchedule"}],
-                "requirements": [], "terminationGracePeriod": "90s",
+                "requirements": [{"key": labels::node_type_label("monitoring"), "operator": "In", "values": [""]}],
+                "terminationGracePeriod": "90s",
                 "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default"},
                 "resources": {"requests": {"cpu": "3500m"}},
             },
@@ -213,6 +221,8 @@ mod tests {
             },
         }));
         assert_eq!(claim.pool(), Some("application"));
+        // Labels of types are not the claim's to give.
+        assert_eq!((claim.labels.len(), claim.requirements.iter().count()), (1, 1));
         assert!(claim.requirements.allows("karpenter.sh/nodepool", "application"));
         assert!(!claim.requirements.allows("karpenter.sh/nodepool", "monitoring"));
         assert!(claim.has_finalizer);

@@ -149,6 +149,10 @@ pub struct Pool {
     pub problems: Vec<Problem>,
     /// Whether what it depends on is ready, as far as whoever read it knows.
     pub readiness: Readiness,
+    /// The types whose node label Karpenter gives to nodes of the pool: those in its template, with an empty value.
+    pub labelled_for: BTreeSet<String>,
+    /// Whether its nodes are Karpenter's to launch, as far as whoever read it knows.
+    pub is_left: bool,
 }
 
 /// Whether nodes can be launched from a pool that is right in itself.
@@ -172,7 +176,10 @@ impl Pool {
             Some(Taint { key: taint.key.clone(), value: taint.value.clone(), effect })
         });
         let problems = NodePool::from_api(object).err().unwrap_or_default();
-        Self { taints: taints.collect(), problems, readiness: Readiness::Ready }
+        let given = object.spec.template.metadata.iter().flat_map(|metadata| &metadata.labels);
+        let empty = given.filter(|(_, value)| value.is_empty());
+        let labelled_for = empty.filter_map(|(key, _)| labels::type_of_node_label(key)).map(str::to_owned);
+        Self { taints: taints.collect(), problems, labelled_for: labelled_for.collect(), ..Self::default() }
     }
 
     /// The taints that types which name the pool own.

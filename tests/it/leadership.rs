@@ -4,6 +4,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
+use treenail::api::conditions;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
@@ -55,7 +56,13 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
             let status = found.and_then(|found| found.status.as_ref());
             status.is_some_and(|status| status.pools.iter().any(|pool| pool.message.contains("karpenter-7d9f")))
         };
-        eventually(&types, "application", is_left).await.unwrap();
+        // Karpenter would launch nothing for its pods, and they would wait without a word.
+        let is_unlabelled = |found: Option<&WorkloadType>| {
+            let status = found.and_then(|found| found.status.as_ref());
+            let found = status.and_then(|status| conditions::find(&status.conditions, "PoolsReady"));
+            found.is_some_and(|condition| condition.reason == "NodePoolUnlabelled")
+        };
+        eventually(&types, "application", |found: Option<&WorkloadType>| is_left(found) && is_unlabelled(found)).await.unwrap();
 
         // The webhook does its part all the same.
         namespace(lab, "beside", &[("treenail.dev/workload-type", "application")]).await;
@@ -84,6 +91,7 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
         };
         eventually(&pods, "waits", runs).await.unwrap();
         assert_eq!(fleets(), 1);
-        eventually(&types, "application", |found: Option<&WorkloadType>| !is_left(found)).await.unwrap();
+        let is_ours = |found: Option<&WorkloadType>| !is_left(found) && !is_unlabelled(found);
+        eventually(&types, "application", is_ours).await.unwrap();
     });
 }

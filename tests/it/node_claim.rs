@@ -18,6 +18,9 @@ fn a_claim_becomes_a_node_and_goes_again() {
         let mut by_hand = claim("by-hand");
         let starting = json!([{ "key": "agent.example.com/starting", "effect": "NoSchedule" }]);
         by_hand.spec.startup_taints = serde_json::from_value(starting).unwrap();
+        // Not the claim's to give, and the node does not get it.
+        let strange = "workload-type.node-restriction.kubernetes.io/monitoring".to_owned();
+        by_hand.labels_mut().insert(strange, String::new());
         let claims = create(world, &by_hand).await;
         eventually(&claims, "by-hand", holds("Registered")).await.unwrap();
         let registered = claims.get("by-hand").await.unwrap();

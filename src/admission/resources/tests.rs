@@ -117,6 +117,52 @@ fn what_a_pool_depends_on_and_what_is_not_honoured_yet_are_warnings() {
 }
 
 #[test]
+fn labels_of_workload_types_are_for_pools_that_the_types_name() {
+    let labelled = |pool_name: &str, workload_type: &str, value: &str| {
+        let labels = json!({ crate::api::labels::node_type_label(workload_type): value });
+        pool(pool_name, "a=b:NoSchedule").with("/spec/template/metadata", json!({ "labels": labels }))
+    };
+    let required = pool("monitoring", "a=b:NoSchedule").with(
+        "/spec/template/spec/requirements",
+        json!([{ "key": crate::api::labels::node_type_label("monitoring"), "operator": "In", "values": [""] }]),
+    );
+    check(
+        &labelled("monitoring", "monitoring", ""),
+        &expect![[r#"
+        admitted
+        Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does"#]],
+    );
+    check(
+        &labelled("monitoring", "monitoring", "true"),
+        &expect![[r#"
+        admitted
+        Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        Warning: nodepool monitoring: spec.template.metadata.labels: nodes do not get the label of WorkloadType monitoring from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value"#]],
+    );
+    check(
+        &required,
+        &expect![[r#"
+        admitted
+        Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        Warning: nodepool monitoring: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType monitoring from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value"#]],
+    );
+    check(
+        &labelled("stranger", "monitoring", ""),
+        &expect![[r#"
+        admitted
+        Warning: nodepool stranger: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        Warning: nodepool stranger: spec.template.metadata.labels: WorkloadType monitoring does not name this pool, so nodes of it have no use for its label; name the pool there, or leave the label out"#]],
+    );
+    check(
+        &labelled("stranger", "monitorin", ""),
+        &expect![[r#"
+        admitted
+        Warning: nodepool stranger: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+        Warning: nodepool stranger: spec.template.metadata.labels: WorkloadType monitorin does not exist yet (did you mean monitoring?), and its label is of use only once it names this pool"#]],
+    );
+}
+
+#[test]
 fn pools_of_other_providers_are_nobodys_business() {
     let foreign = pool("p", "a=b:NoSchedule").with("/spec/replicas", json!(1));
     check(

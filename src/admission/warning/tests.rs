@@ -5,6 +5,7 @@ use crate::model::Requirement;
 use crate::model::workload_type::FindingKind;
 
 /// An example of each warning, in the order of the enum. The match makes sure that a new one gets its example.
+#[expect(clippy::too_many_lines, reason = "one example of each warning, and there are many")]
 fn example_after(warning: Option<&Warning>) -> Option<Warning> {
     let owned = |text: &str| text.to_owned();
     Some(match warning {
@@ -65,7 +66,26 @@ fn example_after(warning: Option<&Warning>) -> Option<Warning> {
             key: owned("topology.kubernetes.io/zon"),
             meant: "topology.kubernetes.io/zone",
         },
-        Some(Warning::MisspeltLabel { .. }) => Warning::NothingLaunchedFor {
+        Some(Warning::MisspeltLabel { .. }) => Warning::StrangeTypeLabel {
+            object: owned("nodepool stranger"),
+            path: owned("spec.template.metadata.labels"),
+            workload_type: owned("application"),
+            is_known: true,
+            nearest: None,
+        },
+        Some(Warning::StrangeTypeLabel { is_known: true, .. }) => Warning::StrangeTypeLabel {
+            object: owned("nodepool application"),
+            path: owned("spec.template.metadata.labels"),
+            workload_type: owned("aplication"),
+            is_known: false,
+            nearest: Some(owned("application")),
+        },
+        Some(Warning::StrangeTypeLabel { is_known: false, .. }) => Warning::TypeLabelMisplaced {
+            object: owned("nodepool application"),
+            path: owned("spec.template.spec.requirements[0]"),
+            workload_type: owned("application"),
+        },
+        Some(Warning::TypeLabelMisplaced { .. }) => Warning::NothingLaunchedFor {
             object: owned("deployment shop/web"),
             why: Reason::RequirementConflict {
                 incoming: Requirement::one_of("karpenter.sh/capacity-type", ["spot"]),
@@ -124,6 +144,9 @@ fn every_warning_is_one_short_line() {
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
         nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
+        nodepool stranger: spec.template.metadata.labels: WorkloadType application does not name this pool, so nodes of it have no use for its label; name the pool there, or leave the label out
+        nodepool application: spec.template.metadata.labels: WorkloadType aplication does not exist yet (did you mean application?), and its label is of use only once it names this pool
+        nodepool application: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType application from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
         statefulset shop/database: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run

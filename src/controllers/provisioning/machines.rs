@@ -170,10 +170,12 @@ fn once_ready() -> impl Iterator<Item = (String, String)> {
     labels::OF_READY_NODES.into_iter().map(|label| (label.to_owned(), "true".to_owned()))
 }
 
-/// What a claim's node will have for certain: its labels, what its requirements leave no choice about, and the labels of its pool's types.
+/// What a claim's node will have for certain: its labels, what its requirements leave no choice about, and the labels of its pool's types and no
+/// other type.
 fn labels_of(claim: &KnownClaim, world: &World) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
-    for entry in &claim.object.spec.requirements {
+    let is_of_a_type = |key: &str| labels::type_of_node_label(key).is_some();
+    for entry in claim.object.spec.requirements.iter().filter(|entry| !is_of_a_type(&entry.key)) {
         let requirement = Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values).ok();
         if let Some((requirement, value)) =
             requirement.as_ref().and_then(|requirement| Some((requirement, requirement.single_value()?)))

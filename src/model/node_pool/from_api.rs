@@ -19,7 +19,8 @@ impl NodePool {
     /// Reads an API object. What comes back can be launched from; otherwise every reason why not, wrong fields and such as are not honoured
     /// yet.
     ///
-    /// The requirements contain the template's labels and those that every node of the pool gets: the pool's name and its class's.
+    /// The requirements contain the template's labels and those that every node of the pool gets: the pool's name and its class's. The labels of
+    /// workload types are left out: their nodes get them from the types that name the pool, whatever its template says.
     pub fn from_api(object: &api::NodePool) -> Result<Self, Vec<Problem>> {
         let (pool, mut problems) = read(object);
         let blocking = unsupported::node_pool(object).into_iter().filter(|field| {
@@ -79,7 +80,9 @@ fn requirements(object: &api::NodePool, name: &str, problems: &mut Vec<Problem>)
     let template = &object.spec.template;
     let no_labels = BTreeMap::new();
     let own_labels = template.metadata.as_ref().map_or(&no_labels, |metadata| &metadata.labels);
+    let is_of_a_type = |key: &str| labels::type_of_node_label(key).is_some();
     let own_labels = own_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let own_labels = own_labels.filter(|(key, _)| !is_of_a_type(key));
     let class = template.spec.node_class_ref.name.as_str();
     let given = own_labels.chain([(labels::NODEPOOL, name), (labels::EC2NODECLASS, class)]);
     let mut requirements = Requirements::from_labels(given);
@@ -87,6 +90,7 @@ fn requirements(object: &api::NodePool, name: &str, problems: &mut Vec<Problem>)
         let path = format!("{REQUIREMENTS}[{index}]");
         match Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values) {
             Err(error) => problems.push(Problem::new(path, error.to_string())),
+            Ok(_) if is_of_a_type(&entry.key) => {}
             Ok(requirement) => {
                 let min_values = entry.min_values.and_then(|count| u32::try_from(count).ok());
                 requirements.add(match min_values {

@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use super::*;
+use crate::model::testing::assert_in_troubleshooting;
 
 /// A pool: `name: taint taint`. A type: `name < pool pool`. A node: `@pool taint taint`. What a type's status recorded: `name ! taint @pool`.
 struct World {
@@ -192,7 +193,8 @@ fn kind_after(kind: Option<FindingKind>) -> Option<FindingKind> {
         Some(FindingKind::Invalid) => FindingKind::PoolMissing,
         Some(FindingKind::PoolMissing) => FindingKind::PoolUnusable,
         Some(FindingKind::PoolUnusable) => FindingKind::PoolNotReady,
-        Some(FindingKind::PoolNotReady) => FindingKind::PoolNotResolved,
+        Some(FindingKind::PoolNotReady) => FindingKind::PoolUnlabelled,
+        Some(FindingKind::PoolUnlabelled) => FindingKind::PoolNotResolved,
         Some(FindingKind::PoolNotResolved) => FindingKind::PoolOpen,
         Some(FindingKind::PoolOpen) => FindingKind::NodesOpen,
         Some(FindingKind::NodesOpen) => FindingKind::NodesUnfenced,
@@ -208,6 +210,7 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         unusable: node-type=a:NoSchedule
         unready: node-type=b:NoSchedule
         unresolved: node-type=c:NoSchedule
+        left: node-type=e:NoSchedule
         open:
         shared: node-type=d:NoSchedule
         stranger: node-type=d:NoSchedule
@@ -217,7 +220,7 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         @unready example.com/starting:PreferNoSchedule
         @unready
         @unready
-        type < missing unusable unready unresolved open shared",
+        type < missing unusable unready unresolved left open shared",
     );
     let pool =
         |world: &mut World, name: &str, change: fn(&mut Pool)| change(world.pools.get_mut(name).unwrap());
@@ -230,6 +233,7 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
     pool(&mut world, "unresolved", |pool| {
         pool.readiness = Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned());
     });
+    pool(&mut world, "left", |pool| pool.is_left = true);
     let taint: Taint = "node-type=c:NoSchedule".parse().unwrap();
     world.nodes.extend((0..2).map(|number| LaunchedNode {
         name: "claim".to_owned(),
@@ -242,6 +246,9 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
     let findings = world.derive("type").findings;
     let kinds: Vec<_> = std::iter::successors(kind_after(None), |kind| kind_after(Some(*kind))).collect();
     assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), kinds);
+    for kind in &kinds {
+        assert_in_troubleshooting(kind.reason());
+    }
     let shown = findings
         .iter()
         .map(|found| format!("{} {}\n  {found}\n", found.kind.condition(), found.kind.reason()));
@@ -254,6 +261,8 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
           NodePool unusable: spec.weight: is negative; use 1 to 100; until then nothing is launched from it
         PoolsReady NodePoolNotReady
           NodePool unready: EC2NodeClass default does not exist; create it; until then nothing is launched from it
+        PoolsReady NodePoolUnlabelled
+          NodePool left: Karpenter launches its nodes, without the label by which pods of the type find them; give it workload-type.node-restriction.kubernetes.io/type: "" in its spec.template.metadata.labels, or let Treenail launch
         PoolsReady NodePoolNotResolved
           NodePool unresolved: EC2NodeClass default is not resolved yet; until then nothing is launched from it
         Isolated NodePoolOpen
@@ -265,6 +274,28 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         TaintShared TaintShared
           NodePool shared: has the taint node-type=d:NoSchedule, as NodePool stranger has, and no type uses both; give each pool a taint of its own, or name both in one type
     "#]].assert_eq(&shown.collect::<String>());
+}
+
+#[test]
+fn where_karpenter_launches_a_pool_has_to_give_the_label_of_each_of_its_types() {
+    let key = labels::node_type_label;
+    let object = json!({ "metadata": { "name": "p" }, "spec": { "template": {
+        "metadata": { "labels": { key("labelled"): "", key("valued"): "true", "team": "red" } },
+        "spec": {
+            "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
+            // Karpenter gives no empty label for a requirement.
+            "requirements": [{ "key": key("required"), "operator": "In", "values": [""] }],
+            "taints": [{ "key": "node-type", "value": "p", "effect": "NoSchedule" }],
+        },
+    } } });
+    let read = Pool::read(&serde_json::from_value(object).unwrap());
+    assert!(!read.is_left);
+    let mut world = world("labelled < p\nvalued < p\nrequired < p\nforgotten < p");
+    for (is_left, expected) in [(false, vec![]), (true, vec!["forgotten", "required", "valued"])] {
+        world.pools.insert("p".to_owned(), Pool { is_left, ..read.clone() });
+        let found = world.types.keys().filter(|name| !world.derive(name).findings.is_empty());
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]

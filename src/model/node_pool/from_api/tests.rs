@@ -90,3 +90,17 @@ fn what_is_not_built_yet_keeps_a_pool_from_being_used_and_is_not_invalid() {
     expect!["spec.replicas: is not supported yet (pools with a fixed number of nodes); remove it"]
         .assert_eq(&problems.iter().map(ToString::to_string).collect::<String>());
 }
+
+#[test]
+fn the_labels_of_workload_types_are_not_the_pools_to_give() {
+    let key = labels::node_type_label("application");
+    let object = pool(|pool| {
+        pool["spec"]["template"]["metadata"]["labels"] = json!({ "team": "red", key.clone(): "" });
+        let requirements = &mut pool["spec"]["template"]["spec"]["requirements"];
+        requirements.as_array_mut().unwrap().extend([
+            json!({ "key": labels::node_type_label("monitoring"), "operator": "In", "values": [""] }),
+            json!({ "key": key, "operator": "DoesNotExist" }),
+        ]);
+    });
+    assert_eq!(NodePool::from_api(&object), NodePool::from_api(&pool(|_| {})));
+}
