@@ -3,6 +3,8 @@
 //!
 //! Only objects that people write now and then are looked at: no pod, and no template.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::json::null_as_default;
@@ -11,7 +13,7 @@ use super::parse;
 use super::policies::Policies;
 use super::reference::Reference;
 use super::review::{Kind, Review};
-use crate::api::labels::{KARPENTER_AWS_GROUP, WORKLOAD_TYPE};
+use crate::api::labels::{KARPENTER_AWS_GROUP, WORKLOAD_TYPE, type_of_node_label};
 use crate::api::{nodepool, workload_type};
 
 #[derive(Deserialize)]
@@ -26,7 +28,7 @@ pub fn missing(policies: &Policies, review: &Review<'_>) -> Vec<Reference> {
     match review.kind {
         Kind::Namespace => workload_type(policies, review).into_iter().collect(),
         Kind::WorkloadType => node_pools(policies, review).unwrap_or_default(),
-        Kind::NodePool => node_class(policies, review).into_iter().collect(),
+        Kind::NodePool => of_node_pool(policies, review).unwrap_or_default(),
         Kind::Pod | Kind::Template(_) | Kind::Ec2NodeClass | Kind::Other => Vec::new(),
     }
 }
@@ -48,9 +50,17 @@ fn node_pools(policies: &Policies, review: &Review<'_>) -> Option<Vec<Reference>
     Some(unknown.map(Reference::NodePool).collect())
 }
 
-fn node_class(policies: &Policies, review: &Review<'_>) -> Option<Reference> {
+/// Its class, and the types whose labels its template gives.
+fn of_node_pool(policies: &Policies, review: &Review<'_>) -> Option<Vec<Reference>> {
     let object: nodepool::NodePool = serde_json::from_str(parse::raw_object(review).ok()?.get()).ok()?;
-    let class = object.spec.template.spec.node_class_ref;
+    let template = object.spec.template;
+    let class = template.spec.node_class_ref;
     let is_unknown = class.group == KARPENTER_AWS_GROUP && !policies.has_node_class(&class.name);
-    is_unknown.then_some(Reference::NodeClass(class.name))
+    let class = is_unknown.then_some(Reference::NodeClass(class.name));
+    let given = template.metadata.iter().flat_map(|metadata| metadata.labels.keys());
+    let required = template.spec.requirements.iter().map(|entry| &entry.key);
+    let types = given.chain(required).filter_map(|key| type_of_node_label(key));
+    let unknown: BTreeSet<_> = types.filter(|name| policies.find(name).is_none()).collect();
+    let types = unknown.into_iter().map(|name| Reference::WorkloadType(name.to_owned()));
+    Some(class.into_iter().chain(types).collect())
 }

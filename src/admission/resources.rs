@@ -65,7 +65,6 @@ pub(super) fn validate_workload_type(policies: &Policies, review: &Review<'_>) -
         FindingKind::PoolUnusable
         | FindingKind::PoolNotReady
         | FindingKind::PoolNotResolved
-        | FindingKind::PoolUnlabelled
         | FindingKind::PoolOpen
         | FindingKind::NodesOpen
         | FindingKind::NodesUnfenced
@@ -182,6 +181,9 @@ fn labels_of_types(policies: &Policies, objects: &Objects<'_, nodepool::NodePool
     let warning = |(path, key, reaches_nodes): (String, &str, bool)| {
         let (object, workload_type) = (objects.name.clone(), labels::type_of_node_label(key)?);
         let naming = types.get(workload_type).map(|owner| owner.names(pool));
+        if naming.is_none() && policies.may_exist(&Reference::WorkloadType(workload_type.to_owned())) {
+            return None;
+        }
         Some(match naming {
             Some(true) if reaches_nodes => return None,
             Some(true) => {

@@ -302,8 +302,8 @@ impl fmt::Display for Warning {
             }
             Self::TypeLabelMisplaced { object, path, workload_type } => write!(
                 f,
-                "{}: {path}: nodes do not get the label of WorkloadType {} from this; Treenail gives it, Karpenter if it is in \
-                 spec.template.metadata.labels with an empty value",
+                "{}: {path}: nodes do not get the label of WorkloadType {} from this: Treenail gives it anyway, Karpenter only for \
+                 an empty value in spec.template.metadata.labels",
                 Excerpt(object),
                 Excerpt(workload_type)
             ),

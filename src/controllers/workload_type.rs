@@ -203,7 +203,7 @@ impl WorkloadTypeController {
         // Whoever has the pools may know other instance types.
         let no_type = if is_left { None } else { self.catalogs.no_type(object, class.as_deref()) };
         let readiness = readiness(object, class.as_deref(), no_type.as_deref());
-        Pool { readiness, is_left, ..Pool::read(object) }
+        Pool { readiness, ..Pool::read(object) }
     }
 
     fn tell(&self, object: &ApiWorkloadType, status: &WorkloadTypeStatus) {

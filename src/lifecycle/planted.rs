@@ -76,14 +76,16 @@ pub fn is_fenced(claim: &NodeClaim, types: &[WorkloadType]) -> bool {
 /// The pods that wait for the node of this claim without a right to it.
 ///
 /// `types` are all of them, `pods` all that have no node, and `namespace` tells what a namespace is: pods of one that is not known yet are
-/// found, too. A pod's own label counts for nothing: it may be as old as the pod. `is_other` says whether there is a Node of a name that is not
-/// the claim's: a pod that asks for one by name gets onto no other.
+/// found, too. A pod's own label counts for nothing: it may be as old as the pod. `labelled` are types whose label the claim's Node has or gets,
+/// those that own its taints aside. `is_other` says whether there is a Node of a name that is not the claim's: a pod that asks for one by
+/// name gets onto no other.
 #[must_use]
 pub fn planted<'p>(
     claim: &NodeClaim,
     types: &[WorkloadType],
     pods: impl IntoIterator<Item = &'p Pod>,
     namespace: impl Fn(&str) -> Namespace,
+    labelled: &BTreeSet<&str>,
     is_other: impl Fn(&str) -> bool,
 ) -> Vec<PlantedPod> {
     let ownership = Ownership::of(types);
@@ -104,7 +106,8 @@ pub fn planted<'p>(
         let own = namespace.workload_type();
         let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
         let foreign = foreign.filter(|(_, owners)| {
-            pod.alternatives.iter().any(|alternative| could_be_met(alternative, owners, &is_other))
+            let is_labelled = |name: &str| owners.contains(name) || labelled.contains(name);
+            pod.alternatives.iter().any(|alternative| could_be_met(alternative, is_labelled, &is_other))
         });
         if let Some((taint, owners)) = foreign {
             planted.push(PlantedPod {
@@ -125,17 +128,17 @@ fn is_still_scheduled(pod: &Pod) -> bool {
     !pod.phase.is_terminal() && !pod.is_terminating && pod.scheduling_gates.is_empty()
 }
 
-/// Whether the claim's node, that has the labels of these types and of no other, could meet what is asked.
+/// Whether the claim's node could meet what is asked.
 fn could_be_met(
     alternative: &NodeAlternative,
-    owners: &BTreeSet<String>,
+    is_labelled: impl Fn(&str) -> bool,
     is_other: impl Fn(&str) -> bool,
 ) -> bool {
     let names = alternative.node_name.as_ref().and_then(Requirement::values);
     let is_pinned = names.is_some_and(|names| !names.is_empty() && names.iter().all(|name| is_other(name)));
     let is_elsewhere = alternative.requirements.iter().any(|requirement| {
         let of_type = labels::type_of_node_label(requirement.key());
-        of_type.is_some_and(|name| !owners.contains(name)) && !requirement.allows_absence()
+        of_type.is_some_and(|name| !is_labelled(name)) && !requirement.allows_absence()
     });
     !is_pinned && !is_elsewhere
 }
@@ -217,7 +220,7 @@ mod tests {
             _ => Namespace::Typeless,
         };
         let is_other = |name: &str| name == "n1";
-        let found = planted(&claim(), &types, &pods, namespace, is_other);
+        let found = planted(&claim(), &types, &pods, namespace, &BTreeSet::new(), is_other);
         let shown: Vec<_> =
             found.iter().map(|it| (it.pod.uid.as_str(), it.has_controller, it.owner.as_str())).collect();
         let expected = [
@@ -229,13 +232,18 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(name, has_controller)| (name, has_controller, "application")));
         assert!(
-            planted(&claim(), &types[1..], &pods, namespace, is_other).is_empty(),
+            planted(&claim(), &types[1..], &pods, namespace, &BTreeSet::new(), is_other).is_empty(),
             "nobody owns the taint"
         );
         assert!(is_fenced(&claim(), &types) && !is_fenced(&claim(), &types[1..]));
         let unjudged: Vec<_> =
             found.iter().filter(|it| !it.is_judged).map(|it| it.pod.uid.as_str()).collect();
         assert_eq!(unjudged, ["unknown"]);
+        // A Node that somebody else gave another type's label takes in who asks for that, too.
+        let labelled = planted(&claim(), &types, &pods, namespace, &["monitoring"].into(), is_other);
+        let more: Vec<_> =
+            labelled.into_iter().filter(|it| !found.contains(it)).map(|it| it.pod.uid).collect();
+        assert_eq!(more, ["elsewhere"]);
     }
 
     #[test]
@@ -250,7 +258,7 @@ mod tests {
         claim.taints.insert(0, shared.parse().unwrap());
         let pods = [pod("metrics", json!([{ "operator": "Exists" }]), Some("ReplicaSet"))];
         for namespace in [Namespace::Unknown, Namespace::Typed("monitoring".to_owned())] {
-            let found = planted(&claim, &types, &pods, |_| namespace.clone(), |_| false);
+            let found = planted(&claim, &types, &pods, |_| namespace.clone(), &BTreeSet::new(), |_| false);
             let [found] = found.as_slice() else { panic!("{namespace:?}: {found:?}") };
             assert!(found.is_rightful_in(Some("application")), "{found:?}");
             assert!(!found.is_rightful_in(Some("monitoring")) && !found.is_rightful_in(None), "{found:?}");
@@ -282,7 +290,8 @@ mod tests {
             large("anywhere", "application", most + 1),
             large("harmless", "monitoring", most + 1),
         ];
-        let found = planted(&claim(), &types, &pods, |_| Namespace::Typeless, |name| name == "n1");
+        let found =
+            planted(&claim(), &types, &pods, |_| Namespace::Typeless, &BTreeSet::new(), |name| name == "n1");
         let found: Vec<_> = found.iter().map(|planted| planted.pod.uid.as_str()).collect();
         assert_eq!(found, ["anywhere"]);
     }

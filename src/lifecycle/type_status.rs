@@ -11,7 +11,7 @@ use crate::api::nodeclaim::REGISTERED;
 use crate::api::workload_type::{self as api, PoolStatus, WorkloadTypeStatus};
 use crate::model::taints::Taint;
 use crate::model::workload_type::{
-    Derivation, Finding, FindingKind, Fleet, LaunchedNode, Unfenced, WorkloadType, derive, is_ownable,
+    Derivation, Finding, FindingKind, Fleet, LaunchedNode, Pool, Unfenced, WorkloadType, derive, is_ownable,
 };
 use crate::model::{Node, NodeClaim, Price};
 
@@ -139,7 +139,11 @@ pub fn status(
             .map(|pool| PoolStatus {
                 nodes: Some(nodes_of(pool)),
                 hourly_cost: cost_of(pool),
-                ..pool_status(pool, &derivation.findings, left_to)
+                ..pool_status(
+                    pool,
+                    &derivation.findings,
+                    left_to.map(|holder| left(holder, pool, &workload_type, fleet)),
+                )
             })
             .collect(),
         hourly_cost,
@@ -235,7 +239,7 @@ fn messages<'f>(first: &'f Finding, others: impl Iterator<Item = &'f Finding>) -
     std::iter::once(first).chain(others).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn pool_status(pool: &str, findings: &[Finding], left_to: Option<&str>) -> PoolStatus {
+fn pool_status(pool: &str, findings: &[Finding], left: Option<String>) -> PoolStatus {
     let object = format!("NodePool {pool}");
     let unusable =
         |finding: &&Finding| finding.kind.condition() == api::POOLS_READY && finding.object == object;
@@ -243,16 +247,25 @@ fn pool_status(pool: &str, findings: &[Finding], left_to: Option<&str>) -> PoolS
     PoolStatus {
         name: pool.to_owned(),
         ready: problems.is_empty(),
-        message: { problems.iter().cloned() }.chain(left_to.map(left)).collect::<Vec<_>>().join("; "),
+        message: { problems.iter().cloned() }.chain(left).collect::<Vec<_>>().join("; "),
         nodes: None,
         hourly_cost: None,
     }
 }
 
-fn left(holder: &str) -> String {
+/// Karpenter gives an empty label to nodes only where the template has it, and pods of the type find their nodes by theirs.
+fn left(holder: &str, pool: &str, workload_type: &WorkloadType, fleet: &Fleet<'_>) -> String {
     let lease = labels::KARPENTER_LEASE;
-    format!(
+    let left = format!(
         "left alone: {holder} holds the Lease {lease}, so nodes of karpenter.k8s.aws classes are its business"
+    );
+    let is_labelled = |pool: &Pool| pool.labelled_for.contains(&workload_type.name);
+    if fleet.pools.get(pool).is_none_or(is_labelled) {
+        return left;
+    }
+    let label = labels::node_type_label(&workload_type.name);
+    format!(
+        "{left}; pods find its nodes only once the NodePool has the label {label}: \"\" in spec.template.metadata.labels"
     )
 }
 

@@ -395,8 +395,15 @@ impl Reason {
                 f.write_str("ask for a value that the nodes have, or let the NodePool allow it")
             }
             Self::LabelUndefined { hint: Some(hint), .. } => write!(f, "did you mean {}?", Excerpt(hint)),
-            Self::LabelUndefined { hint: None, .. } => {
-                f.write_str("add the label to the NodePool's template, or do not ask for it")
+            Self::LabelUndefined { incoming, hint: None } => {
+                match labels::type_of_node_label(incoming.key()) {
+                    Some(workload_type) => write!(
+                        f,
+                        "do not ask for it: nodes have it of the pools that WorkloadType {} names",
+                        Excerpt(workload_type)
+                    ),
+                    None => f.write_str("add the label to the NodePool's template, or do not ask for it"),
+                }
             }
             Self::RequirementContradiction { .. } => f.write_str("remove all but one of them"),
             Self::NodeAffinityUnusable { .. } => f.write_str("correct one of them, or remove the affinity"),
@@ -440,7 +447,7 @@ impl Reason {
             Self::ClaimRefused { .. } => {
                 f.write_str("see the event NodeClaimNotCreated of the NodePool for what was refused")
             }
-            Self::FallbackNotDue { .. } => f.write_str("wait, or lower its fallbackAfter"),
+            Self::FallbackNotDue { .. } => f.write_str("wait: this pool is used once that one has been short for a while"),
             Self::TooFewValues { .. } => f.write_str("lower minValues, or allow more instance types"),
             Self::NotSupportedYet { constraint } => f.write_str(constraint.advice()),
             Self::PodTooLarge(excess) => f.write_str(excess.advice()),

@@ -151,8 +151,6 @@ pub struct Pool {
     pub readiness: Readiness,
     /// The types whose node label Karpenter gives to nodes of the pool: those in its template, with an empty value.
     pub labelled_for: BTreeSet<String>,
-    /// Whether its nodes are Karpenter's to launch, as far as whoever read it knows.
-    pub is_left: bool,
 }
 
 /// Whether nodes can be launched from a pool that is right in itself.

@@ -79,7 +79,7 @@ impl PolicyJudge {
     }
 
     /// The policies with what the object names and they miss: one `kubectl apply` makes both, faster than the watch tells of the first.
-    /// What could not be looked up may exist or not: a namespace is refused, and told that its type may; of pools and classes nothing is said.
+    /// What could not be looked up may exist or not: a namespace is refused, and told that its type may; else nothing is said of it.
     async fn with_what_is_named(&self, policies: Arc<Policies>, review: &Review<'_>) -> Arc<Policies> {
         let mut named = missing(&policies, review);
         named.retain(|reference| is_object_name(reference.name()));

@@ -4,7 +4,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
-use treenail::api::conditions;
 use treenail::api::workload_type::WorkloadType;
 use treenail_lab::User;
 
@@ -56,13 +55,10 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
             let status = found.and_then(|found| found.status.as_ref());
             status.is_some_and(|status| status.pools.iter().any(|pool| pool.message.contains("karpenter-7d9f")))
         };
-        // Karpenter would launch nothing for its pods, and they would wait without a word.
-        let is_unlabelled = |found: Option<&WorkloadType>| {
-            let status = found.and_then(|found| found.status.as_ref());
-            let found = status.and_then(|status| conditions::find(&status.conditions, "PoolsReady"));
-            found.is_some_and(|condition| condition.reason == "NodePoolUnlabelled")
-        };
-        eventually(&types, "application", |found: Option<&WorkloadType>| is_left(found) && is_unlabelled(found)).await.unwrap();
+        eventually(&types, "application", is_left).await.unwrap();
+        // Its pods would wait without a word.
+        let left = types.get("application").await.unwrap().status.unwrap();
+        assert!(left.pools[0].message.contains("spec.template.metadata.labels"), "{:?}", left.pools);
 
         // The webhook does its part all the same.
         namespace(lab, "beside", &[("treenail.dev/workload-type", "application")]).await;
@@ -91,7 +87,6 @@ fn beside_a_live_karpenter_its_pools_are_left_to_it_until_it_gives_its_lease_up(
         };
         eventually(&pods, "waits", runs).await.unwrap();
         assert_eq!(fleets(), 1);
-        let is_ours = |found: Option<&WorkloadType>| !is_left(found) && !is_unlabelled(found);
-        eventually(&types, "application", is_ours).await.unwrap();
+        eventually(&types, "application", |found: Option<&WorkloadType>| !is_left(found)).await.unwrap();
     });
 }

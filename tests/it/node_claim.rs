@@ -20,6 +20,8 @@ fn a_claim_becomes_a_node_and_goes_again() {
         by_hand.spec.startup_taints = serde_json::from_value(starting).unwrap();
         // Not the claim's to give, and the node does not get it.
         let strange = "workload-type.node-restriction.kubernetes.io/monitoring".to_owned();
+        let required = json!([{ "key": strange, "operator": "In", "values": [""] }]);
+        by_hand.spec.requirements.extend(serde_json::from_value::<Vec<_>>(required).unwrap());
         by_hand.labels_mut().insert(strange, String::new());
         let claims = create(world, &by_hand).await;
         eventually(&claims, "by-hand", holds("Registered")).await.unwrap();

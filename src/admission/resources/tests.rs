@@ -135,16 +135,16 @@ fn labels_of_workload_types_are_for_pools_that_the_types_name() {
     check(
         &labelled("monitoring", "monitoring", "true"),
         &expect![[r#"
-        admitted
-        Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
-        Warning: nodepool monitoring: spec.template.metadata.labels: nodes do not get the label of WorkloadType monitoring from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value"#]],
+            admitted
+            Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: nodepool monitoring: spec.template.metadata.labels: nodes do not get the label of WorkloadType monitoring from this: Treenail gives it anyway, Karpenter only for an empty value in spec.template.metadata.labels"#]],
     );
     check(
         &required,
         &expect![[r#"
-        admitted
-        Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
-        Warning: nodepool monitoring: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType monitoring from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value"#]],
+            admitted
+            Warning: nodepool monitoring: EC2NodeClass default does not exist yet; the pool is used as soon as it does
+            Warning: nodepool monitoring: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType monitoring from this: Treenail gives it anyway, Karpenter only for an empty value in spec.template.metadata.labels"#]],
     );
     check(
         &labelled("stranger", "monitoring", ""),

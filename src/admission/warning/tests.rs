@@ -146,7 +146,7 @@ fn every_warning_is_one_short_line() {
         nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
         nodepool stranger: spec.template.metadata.labels: WorkloadType application does not name this pool, so nodes of it have no use for its label; name the pool there, or leave the label out
         nodepool application: spec.template.metadata.labels: WorkloadType aplication does not exist yet (did you mean application?), and its label is of use only once it names this pool
-        nodepool application: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType application from this; Treenail gives it, Karpenter if it is in spec.template.metadata.labels with an empty value
+        nodepool application: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType application from this: Treenail gives it anyway, Karpenter only for an empty value in spec.template.metadata.labels
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it
         statefulset shop/database: no node is launched for it: spec.volumeClaimTemplates: not supported yet: persistent volume data; use an emptyDir if the data may go with the pod; else it runs only where a node that is there has room
         deployment shop/web: it requests nvidia.com/gpu, which no node of workload type application is known to have: it may never run

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::api::labels;
 use crate::cluster::caches::KnownClaim;
 use crate::controllers::Context;
 use crate::lifecycle::claim::{AttachedVolume, ClaimView};
@@ -93,7 +94,9 @@ impl Facts {
         let is_own = |name: &str| self.nodes.iter().any(|node| node.object.name == name);
         let is_other = |name: &str| context.caches.nodes.get("", name).is_some() && !is_own(name);
         let namespace = |name: &str| context.namespace(name);
-        self.planted = Some(planted::planted(claim, &self.types, unbound, namespace, is_other));
+        let keys = self.nodes.iter().flat_map(|node| node.labels.keys()).chain(self.type_labels.keys());
+        let labelled = keys.filter_map(|key| labels::type_of_node_label(key)).collect();
+        self.planted = Some(planted::planted(claim, &self.types, unbound, namespace, &labelled, is_other));
     }
 
     /// The pods that wait for the claim's Node without a right to it, as far as they were looked for.

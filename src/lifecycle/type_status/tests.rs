@@ -1,10 +1,11 @@
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::conditions::{self, ConditionStatus};
 use crate::api::nodepool::NodePool;
 use crate::model::testing::nodes::{at, claim, fresh_node, labels_of, registered_node, taint};
-use crate::model::workload_type::{Pool, Readiness};
+use crate::model::workload_type::Readiness;
 
 fn workload_type(name: &str, spec: Value, status: Value) -> api::WorkloadType {
     serde_json::from_value(json!({
@@ -382,20 +383,32 @@ fn an_envelope_stands_until_the_cloud_has_answered_and_goes_when_it_cannot_be_kn
 }
 
 #[test]
-fn pools_that_are_left_to_karpenter_say_so_and_stay_ready() {
-    let object = workload_type("a", json!({ "pools": [{ "name": "p" }] }), json!(null));
+fn pools_that_are_left_to_karpenter_say_so_and_what_karpenter_needs_to_be_told() {
+    let object = workload_type(
+        "a",
+        json!({ "pools": [{ "name": "p" }, { "name": "q" }, { "name": "r" }] }),
+        json!(null),
+    );
     let types = [("a".to_owned(), WorkloadType::read(&object))].into();
-    let pools = [("p".to_owned(), pool(&["t=a:NoSchedule"]))].into();
+    let labelled = Pool { labelled_for: ["a".to_owned()].into(), ..pool(&["t=a:NoSchedule"]) };
+    let pools = [("p".to_owned(), labelled), ("q".to_owned(), pool(&["t=a:NoSchedule"]))].into();
     let fleet = Fleet { types: &types, pools: &pools, nodes: &[] };
     let (counts, envelope) = (&Counts::default(), &EnvelopeState::Unknown);
-    let left_to = Some("karpenter-7d9f");
-    let status =
-        status(&object, &Surroundings { fleet: &fleet, counts, envelope, remains: None, left_to }, at(60));
-    assert!(status.pools[0].ready);
-    assert_eq!(
-        status.pools[0].message,
-        "left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business"
-    );
+    let pools = |left_to| {
+        let surroundings = Surroundings { fleet: &fleet, counts, envelope, remains: None, left_to };
+        let pools = status(&object, &surroundings, at(60)).pools.into_iter();
+        let lines = pools.map(|pool| format!("{} {} {}", pool.name, pool.ready, pool.message));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#"
+        p true left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business
+        q true left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business; pods find its nodes only once the NodePool has the label workload-type.node-restriction.kubernetes.io/a: "" in spec.template.metadata.labels
+        r false does not exist; left alone: karpenter-7d9f holds the Lease karpenter-leader-election, so nodes of karpenter.k8s.aws classes are its business"#]].assert_eq(&pools(Some("karpenter-7d9f")));
+    expect![[r#"
+        p true 
+        q true 
+        r false does not exist"#]]
+    .assert_eq(&pools(None));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         ClaimRefused
           2 times the API server refused to create the NodeClaim of a node for the pod; it is tried again after 2026-03-01T12:00:30Z; see the event NodeClaimNotCreated of the NodePool for what was refused
         FallbackNotDue
-          pool application comes first, and may be of use again soon; wait, or lower its fallbackAfter
+          pool application comes first, and may be of use again soon; wait: this pool is used once that one has been short for a while
         TooFewValues
           spec.template.spec.requirements: needs 3 values of karpenter.k8s.aws/instance-family, has 1; lower minValues, or allow more instance types
         NotSupportedYet
@@ -187,6 +187,17 @@ fn every_reason_names_its_code_the_field_what_is_wrong_and_what_to_do() {
         NotProvisionable
           no node is launched for this pod: it has scheduling gates; whoever set the gates has to remove them
     "#]].assert_eq(&shown.concat());
+}
+
+#[test]
+fn the_label_of_a_type_is_nothing_that_a_template_could_give() {
+    let incoming = Requirement::one_of(&labels::node_type_label("application"), [""]);
+    check(
+        Reason::LabelUndefined { incoming, hint: None },
+        &expect![[
+            r#"spec.nodeSelector or spec.affinity.nodeAffinity: workload-type.node-restriction.kubernetes.io/application In [""] is asked for, but the nodes do not have the label; do not ask for it: nodes have it of the pools that WorkloadType application names"#
+        ]],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Fleet, Pool, Readiness, Unfenced, WorkloadType, is_ownable};
-use crate::api::{labels, workload_type as api};
+use crate::api::workload_type as api;
 use crate::model::problem::Problem;
 use crate::model::text::Excerpt;
 
@@ -22,8 +22,6 @@ pub enum FindingKind {
     PoolUnusable,
     /// What a pool that it names depends on is not ready.
     PoolNotReady,
-    /// Karpenter launches the nodes of a pool that it names, and they get no label by which pods of the type could find them.
-    PoolUnlabelled,
     /// Whether a pool that it names is ready is not known yet.
     PoolNotResolved,
     /// A pool that it names lets everybody's pods in.
@@ -42,11 +40,9 @@ impl FindingKind {
     pub const fn condition(self) -> &'static str {
         match self {
             Self::Invalid => api::VALIDATION_SUCCEEDED,
-            Self::PoolMissing
-            | Self::PoolUnusable
-            | Self::PoolNotReady
-            | Self::PoolNotResolved
-            | Self::PoolUnlabelled => api::POOLS_READY,
+            Self::PoolMissing | Self::PoolUnusable | Self::PoolNotReady | Self::PoolNotResolved => {
+                api::POOLS_READY
+            }
             Self::PoolOpen | Self::NodesOpen | Self::NodesUnfenced => api::ISOLATED,
             Self::TaintShared => api::TAINT_SHARED,
         }
@@ -61,7 +57,6 @@ impl FindingKind {
             Self::PoolUnusable => "NodePoolUnusable",
             Self::PoolNotReady => "NodePoolNotReady",
             Self::PoolNotResolved => "NodePoolNotResolved",
-            Self::PoolUnlabelled => "NodePoolUnlabelled",
             Self::PoolOpen => "NodePoolOpen",
             Self::NodesOpen => "NodesOpen",
             Self::NodesUnfenced => "NodesUnfenced",
@@ -96,10 +91,7 @@ pub(super) fn find(workload_type: &WorkloadType, fleet: &Fleet<'_>) -> Vec<Findi
     for name in &workload_type.pools {
         match fleet.pools.get(name) {
             None => findings.push(missing(name)),
-            Some(pool) => {
-                findings.extend(pool_findings(name, pool, fleet));
-                findings.extend(unlabelled(&workload_type.name, name, pool));
-            }
+            Some(pool) => findings.extend(pool_findings(name, pool, fleet)),
         }
     }
     findings.sort_by_key(|finding| finding.kind);
@@ -172,22 +164,6 @@ fn pool_findings(name: &str, pool: &Pool, fleet: &Fleet<'_>) -> Vec<Finding> {
     findings.extend(nodes_unfenced(name, &unfenced));
     findings.extend(shared_taints(name, fleet));
     findings
-}
-
-/// Karpenter launches for a label only where a pool gives it.
-fn unlabelled(workload_type: &str, name: &str, pool: &Pool) -> Option<Finding> {
-    let is_found = !pool.is_left || pool.labelled_for.contains(workload_type);
-    (!is_found).then(|| Finding {
-        kind: FindingKind::PoolUnlabelled,
-        object: object(name),
-        problem: "Karpenter launches its nodes, without the label by which pods of the type find them"
-            .to_owned(),
-        fix: format!(
-            "give it {}/{}: \"\" in its spec.template.metadata.labels, or let Treenail launch",
-            labels::NODE_TYPE_DOMAIN,
-            Excerpt(workload_type)
-        ),
-    })
 }
 
 fn nodes_open(pool: &str, nodes: &[&str]) -> Finding {

@@ -193,8 +193,7 @@ fn kind_after(kind: Option<FindingKind>) -> Option<FindingKind> {
         Some(FindingKind::Invalid) => FindingKind::PoolMissing,
         Some(FindingKind::PoolMissing) => FindingKind::PoolUnusable,
         Some(FindingKind::PoolUnusable) => FindingKind::PoolNotReady,
-        Some(FindingKind::PoolNotReady) => FindingKind::PoolUnlabelled,
-        Some(FindingKind::PoolUnlabelled) => FindingKind::PoolNotResolved,
+        Some(FindingKind::PoolNotReady) => FindingKind::PoolNotResolved,
         Some(FindingKind::PoolNotResolved) => FindingKind::PoolOpen,
         Some(FindingKind::PoolOpen) => FindingKind::NodesOpen,
         Some(FindingKind::NodesOpen) => FindingKind::NodesUnfenced,
@@ -210,7 +209,6 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         unusable: node-type=a:NoSchedule
         unready: node-type=b:NoSchedule
         unresolved: node-type=c:NoSchedule
-        left: node-type=e:NoSchedule
         open:
         shared: node-type=d:NoSchedule
         stranger: node-type=d:NoSchedule
@@ -220,7 +218,7 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
         @unready example.com/starting:PreferNoSchedule
         @unready
         @unready
-        type < missing unusable unready unresolved left open shared",
+        type < missing unusable unready unresolved open shared",
     );
     let pool =
         |world: &mut World, name: &str, change: fn(&mut Pool)| change(world.pools.get_mut(name).unwrap());
@@ -233,7 +231,6 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
     pool(&mut world, "unresolved", |pool| {
         pool.readiness = Readiness::Unknown("EC2NodeClass default is not resolved yet".to_owned());
     });
-    pool(&mut world, "left", |pool| pool.is_left = true);
     let taint: Taint = "node-type=c:NoSchedule".parse().unwrap();
     world.nodes.extend((0..2).map(|number| LaunchedNode {
         name: "claim".to_owned(),
@@ -261,8 +258,6 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
           NodePool unusable: spec.weight: is negative; use 1 to 100; until then nothing is launched from it
         PoolsReady NodePoolNotReady
           NodePool unready: EC2NodeClass default does not exist; create it; until then nothing is launched from it
-        PoolsReady NodePoolUnlabelled
-          NodePool left: Karpenter launches its nodes, without the label by which pods of the type find them; give it workload-type.node-restriction.kubernetes.io/type: "" in its spec.template.metadata.labels, or let Treenail launch
         PoolsReady NodePoolNotResolved
           NodePool unresolved: EC2NodeClass default is not resolved yet; until then nothing is launched from it
         Isolated NodePoolOpen
@@ -277,25 +272,17 @@ fn every_finding_names_the_object_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
-fn where_karpenter_launches_a_pool_has_to_give_the_label_of_each_of_its_types() {
+fn the_labels_of_types_that_karpenter_gives_are_empty_labels_of_the_template() {
     let key = labels::node_type_label;
     let object = json!({ "metadata": { "name": "p" }, "spec": { "template": {
-        "metadata": { "labels": { key("labelled"): "", key("valued"): "true", "team": "red" } },
+        "metadata": { "labels": { key("labelled"): "", key("valued"): "true", "team": "" } },
         "spec": {
             "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
-            // Karpenter gives no empty label for a requirement.
             "requirements": [{ "key": key("required"), "operator": "In", "values": [""] }],
-            "taints": [{ "key": "node-type", "value": "p", "effect": "NoSchedule" }],
         },
     } } });
     let read = Pool::read(&serde_json::from_value(object).unwrap());
-    assert!(!read.is_left);
-    let mut world = world("labelled < p\nvalued < p\nrequired < p\nforgotten < p");
-    for (is_left, expected) in [(false, vec![]), (true, vec!["forgotten", "required", "valued"])] {
-        world.pools.insert("p".to_owned(), Pool { is_left, ..read.clone() });
-        let found = world.types.keys().filter(|name| !world.derive(name).findings.is_empty());
-        assert_eq!(found.collect::<Vec<_>>(), expected);
-    }
+    assert_eq!(read.labelled_for, ["labelled".to_owned()].into());
 }
 
 #[test]

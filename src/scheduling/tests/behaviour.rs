@@ -461,12 +461,12 @@ fn the_next_pool_is_used_when_the_first_is_short_only_if_the_type_may_fall_back(
     check(
         &format!("{pools}\nworkload t first second"),
         &expect![[r#"
-        claim of pool first: c7i.xlarge at $0.1785/h, 1 pod, requests 3 cpu, 1 pods
-        no node for pod default/p-001
-          pool first: spec.limits: limit of 4 cpu: 3920m held, 3920m would be added; raise the limit, or wait until nodes are gone
-          pool second: pool first comes first, and may be of use again soon; wait, or lower its fallbackAfter
-        price $0.1785/h
-    "#]],
+            claim of pool first: c7i.xlarge at $0.1785/h, 1 pod, requests 3 cpu, 1 pods
+            no node for pod default/p-001
+              pool first: spec.limits: limit of 4 cpu: 3920m held, 3920m would be added; raise the limit, or wait until nodes are gone
+              pool second: pool first comes first, and may be of use again soon; wait: this pool is used once that one has been short for a while
+            price $0.1785/h
+        "#]],
     );
     check(
         &format!("{pools}\nworkload t first? second"),
@@ -480,13 +480,13 @@ fn the_next_pool_is_used_when_the_first_is_short_only_if_the_type_may_fall_back(
     check(
         &format!("{pools}\nworkload t first second\npod big cpu=3 memory=10Gi; type t"),
         &expect![[r#"
-        claim of pool second: m5a.xlarge at $0.172/h, 1 pod, requests 3 cpu, 10Gi memory, 1 pods
-        claim of pool first: c7i.xlarge at $0.1785/h, 1 pod, requests 3 cpu, 1 pods
-        no node for pod default/p-001
-          pool first: spec.limits: limit of 4 cpu: 3920m held, 3920m would be added; raise the limit, or wait until nodes are gone
-          pool second: pool first comes first, and may be of use again soon; wait, or lower its fallbackAfter
-        price $0.3505/h
-    "#]],
+            claim of pool second: m5a.xlarge at $0.172/h, 1 pod, requests 3 cpu, 10Gi memory, 1 pods
+            claim of pool first: c7i.xlarge at $0.1785/h, 1 pod, requests 3 cpu, 1 pods
+            no node for pod default/p-001
+              pool first: spec.limits: limit of 4 cpu: 3920m held, 3920m would be added; raise the limit, or wait until nodes are gone
+              pool second: pool first comes first, and may be of use again soon; wait: this pool is used once that one has been short for a while
+            price $0.3505/h
+        "#]],
     );
 }
 

@@ -24,7 +24,7 @@ fn pools_that_are_missing_or_not_ready_are_named() {
             no node for pod default/a
               pool gone: spec.pools: there is no such NodePool; create it, or take it out of the workload type
               pool sick: no node of the pool may be launched: EC2NodeClass default is not ready; as soon as that is corrected, nodes are launched from it
-              pool well: pool sick comes first, and may be of use again soon; wait, or lower its fallbackAfter
+              pool well: pool sick comes first, and may be of use again soon; wait: this pool is used once that one has been short for a while
             no node for pod default/c
               the workload type empty has no pool, or does not exist; add a pool to the workload type
             price $0.08925/h

@@ -286,6 +286,20 @@ async fn pools_and_classes_that_the_cache_does_not_know_yet_are_looked_up_before
     let (answer, asked) = created(kind, pool("p"), Some(Ok(Inventory::default()))).await;
     assert_eq!(asked, [Reference::NodeClass("default".to_owned())]);
     assert!(answer.contains("EC2NodeClass default does not exist yet"), "{answer}");
+
+    // A type whose label the pool gives, and that does not name it or is not there.
+    let mut labelled = pool("p");
+    let labels = json!({ crate::api::labels::node_type_label("t"): "" });
+    labelled["spec"]["template"]["metadata"] = json!({ "labels": labels });
+    let mut known = Inventory::default();
+    let object = json!({ "metadata": { "name": "t" }, "spec": { "pools": [{ "name": "p" }] } });
+    known.add_workload_type(&serde_json::from_value(object).unwrap());
+    for (found, is_told) in [(Some(Ok(known)), false), (Some(Ok(Inventory::default())), true), (None, false)]
+    {
+        let (answer, asked) = created(kind, labelled.clone(), found).await;
+        assert!(asked.contains(&Reference::WorkloadType("t".to_owned())), "{asked:?}");
+        assert_eq!(answer.contains("WorkloadType t does not exist yet"), is_told, "{answer}");
+    }
 }
 
 #[test]

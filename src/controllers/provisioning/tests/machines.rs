@@ -47,7 +47,16 @@ fn registered() -> Value {
 
 #[test]
 fn a_claim_without_an_instance_holds_what_it_was_planned_for() {
-    let mut world = World { claims: vec![claim("c1", &json!({}))], ..world() };
+    // Labels of other types are not the claim's to give.
+    let key = crate::api::labels::node_type_label("monitoring");
+    let strange = json!({
+        "metadata": { "labels": { key.clone(): "" } },
+        "spec": { "requirements": [
+            { "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] },
+            { "key": key, "operator": "In", "values": [""] },
+        ] },
+    });
+    let mut world = World { claims: vec![claim("c1", &strange)], ..world() };
     world.pods = vec![
         pod("a", &json!({})),
         pod(
