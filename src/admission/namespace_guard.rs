@@ -5,13 +5,14 @@
 
 use serde::Deserialize;
 
-use super::decide::{Question, Verdict};
 use super::json::null_as_default;
 use super::object::Metadata;
 use super::parse;
 use super::policies::{Closed, Policies};
+use super::question::Question;
 use super::reason::{KnownNames, Reason};
 use super::reference::Reference;
+use super::verdict::Verdict;
 use super::warning::Warning;
 use crate::api::labels::{self, TEAM, TREENAIL_GROUP, WORKLOAD_TYPE};
 

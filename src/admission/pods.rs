@@ -1,16 +1,17 @@
 //! Pods: which of the rules apply to one, on creation and on update (V9), and what is changed about it (M1–M7).
 
 use super::daemon;
-use super::decide::{Endpoint, Question, Verdict};
 use super::injection;
 use super::never_schedulable::Asked;
 use super::object::{Pod, WholePod};
 use super::patch;
 use super::policies::Policies;
+use super::question::{Endpoint, Question};
 use super::reason::Reason;
 use super::review::Review;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
+use super::verdict::Verdict;
 use super::warning::Warning;
 use super::wishes::Wishes;
 use super::{parse, placement, selector, size, tolerations, type_label};

@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::decide::Verdict;
 use super::instance_types::COMPARED;
 use super::parse::{self, Malformed};
 use super::policies::Policies;
 use super::reason::Reason;
 use super::reference::Reference;
 use super::review::Review;
+use super::verdict::Verdict;
 use super::warning::Warning;
 use crate::api::ec2nodeclass::Ec2NodeClass;
 use crate::api::requirement::Operator;

@@ -4,17 +4,18 @@
 //! everything else of its pods is judged when they are made.
 
 use super::corrected;
-use super::decide::{Question, Verdict};
 use super::injection;
 use super::never_schedulable::Asked;
 use super::object::Template;
 use super::parse;
 use super::pods::unknown_fields;
 use super::policies::Policies;
+use super::question::Question;
 use super::reason::Reason;
 use super::review::TemplateKind;
 use super::standing::Standing;
 use super::subject::{Role, Subject};
+use super::verdict::Verdict;
 use super::warning::Warning;
 use super::wishes::Wishes;
 use super::{placement, selector, size, tolerations, type_label};

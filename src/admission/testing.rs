@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::decide::{Endpoint, Question, Verdict, decide};
+use super::decide::decide;
 use super::policies::{Inventory, Policies, Settings};
+use super::question::{Endpoint, Question};
 use super::review::Review;
 use super::standing::NamespaceLabels;
+use super::verdict::Verdict;
 use crate::api::nodepool::NodePool;
 use crate::api::workload_type as api;
 use crate::model::pod::DAEMON_SET_CONTROLLER;

@@ -13,12 +13,14 @@ use tokio::sync::Semaphore;
 
 use super::review::Answer;
 use super::webhook::{Judge, JudgeError, Judgement, Route};
-use crate::admission::decide::{Endpoint, Question, Verdict, decide};
+use crate::admission::decide::decide;
 use crate::admission::missing::missing;
 use crate::admission::policies::{Inventory, Policies};
+use crate::admission::question::{Endpoint, Question};
 use crate::admission::reference::Reference;
 use crate::admission::review::{Kind, Review};
 use crate::admission::standing::NamespaceLabels;
+use crate::admission::verdict::Verdict;
 use crate::api::labels;
 use crate::api::names::is_dns_label;
 use crate::cluster::cache::Cache;

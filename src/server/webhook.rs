@@ -28,7 +28,7 @@ use super::connections::Caller;
 use super::review::{self, Answer};
 use super::room::{Room, SHARES, Taken};
 use super::shutdown::{Phase, Shutdown};
-use crate::admission::decide::Endpoint;
+use crate::admission::question::Endpoint;
 
 /// The largest body read: two objects at the API server's own limit of 3 MiB, and what is around them.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;

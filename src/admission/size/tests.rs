@@ -1,8 +1,8 @@
 use serde_json::{Map, Value, json};
 
-use crate::admission::decide::Verdict;
 use crate::admission::review::TemplateKind;
 use crate::admission::testing::{Call, World, owner};
+use crate::admission::verdict::Verdict;
 
 fn terms(count: usize) -> Value {
     let terms = vec![json!({ "matchExpressions": [{ "key": "team", "operator": "Exists" }] }); count];

@@ -273,7 +273,8 @@ fn an_object_too_large_to_be_judged_in_time() {
 
 #[test]
 fn a_dry_run_is_decided_like_any_other_call() {
-    use crate::admission::decide::{Endpoint, Question, decide};
+    use crate::admission::decide::decide;
+    use crate::admission::question::{Endpoint, Question};
     use crate::admission::review::Review;
     use crate::admission::standing::NamespaceLabels;
 

@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::admission::decide::{Endpoint, Question, Verdict, decide};
+use crate::admission::decide::decide;
+use crate::admission::question::{Endpoint, Question};
 use crate::admission::review::{Review, TemplateKind};
 use crate::admission::standing::NamespaceLabels;
 use crate::admission::testing::{Call, World};
+use crate::admission::verdict::Verdict;
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
 
