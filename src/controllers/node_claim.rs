@@ -12,7 +12,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use self::effects::Hands;
-use self::round::{Ended, Permits};
+use self::permits::Permits;
+use self::round::Ended;
 use self::wake::{Touched, Wake};
 use super::retries::Retries;
 use super::{Context, one_term};
@@ -23,6 +24,7 @@ use crate::ports::cloud::{CloudProvider, ClusterFacts};
 mod effects;
 mod facts;
 mod instance;
+mod permits;
 mod planted;
 mod round;
 mod wake;

@@ -10,13 +10,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
-use super::effect::{Effect, PodRef};
+use super::effect::Effect;
 use super::memory::{ClaimMemory, EvictionAnswer};
 use crate::api::labels;
-use crate::model::NodeClaim;
 use crate::model::bound_pod::{BoundPod, Runner};
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::node::disrupted_taint;
+use crate::model::{NodeClaim, PodRef};
 
 /// How long after its time a pod is waited for before it counts as stuck.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(1);

@@ -8,8 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::planted::PlantedPod;
 use crate::api::conditions::Condition;
-use crate::model::pod::PodKey;
-use crate::model::{Event, ObjectRef, ProviderId, ResourceList, Taint};
+use crate::model::{Event, ObjectRef, PodRef, ProviderId, ResourceList, Taint};
 
 /// One thing to do for a claim.
 ///
@@ -174,15 +173,6 @@ impl Effect {
             Self::Report(_) => Recipient::People,
         }
     }
-}
-
-/// Which pod, and no other of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PodRef {
-    /// Namespace and name.
-    pub key: PodKey,
-    /// The UID, a precondition of whatever is done to it.
-    pub uid: String,
 }
 
 /// Changes of a claim's metadata.

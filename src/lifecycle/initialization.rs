@@ -4,7 +4,7 @@
 //! `disruption`, as soon as [its time](crate::disruption::emptiness::INITIALIZATION_TIMEOUT) is over and nothing runs on it. Karpenter leaves it to
 //! people.
 
-use super::claim::Draft;
+use super::draft::Draft;
 use super::effect::NodePatch;
 use crate::api::conditions::Change;
 use crate::api::labels;

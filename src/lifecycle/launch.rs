@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::claim::{Draft, missing};
+use super::draft::{Draft, missing};
 use super::effect::{ClaimPatch, DeletionReason, Effect};
 use super::fence::Gate;
 use super::liveness;

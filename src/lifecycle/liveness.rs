@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
-use super::claim::Draft;
+use super::draft::Draft;
 use super::effect::DeletionReason;
 use super::notice::Notice;
 use crate::api::nodeclaim::REGISTERED;

@@ -1,6 +1,6 @@
 //! The life of nodes and of what depends on them, decided. Pure.
 //!
-//! - [`claim`] is the entry: one step of a claim's life, from what is known to what is to be done. It goes through [`launch`],
+//! - [`claim`] is the entry: one step of a claim's life, from what is known ([`view`]) to what is to be done ([`draft`]). It goes through [`launch`],
 //!   registration, initialization and liveness, or, once the claim is deleted, termination and [`drain`]; if its instance is its own.
 //! - [`fence`] is what workload types mean for a claim: when it may be launched, and the labels of its Node. [`planted`] finds the pods
 //!   that wait behind the fence without a right to.
@@ -12,6 +12,7 @@
 pub mod backoff;
 pub mod claim;
 pub mod class_finalizer;
+pub mod draft;
 pub mod drain;
 pub mod effect;
 pub mod fence;
@@ -29,6 +30,7 @@ pub mod registration;
 mod terminate;
 pub mod type_deletion;
 pub mod type_status;
+pub mod view;
 
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,7 @@
 //! Two claims have one provider ID when a status was copied or restored. The instance's tags tell whose it is, so the cloud is asked before
 //! anything is done for either. The other claims keep their hands off: deleted, they go without a drain and without a termination.
 
-use super::claim::Draft;
+use super::draft::Draft;
 use super::effect::Effect;
 use super::notice::Notice;
 use crate::api::conditions::{Change, find};

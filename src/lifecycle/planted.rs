@@ -10,13 +10,12 @@ pub(super) mod removal;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::effect::PodRef;
 use crate::api::labels;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::pod::NodeAlternative;
 use crate::model::taints::first_untolerated;
 use crate::model::workload_type::{Ownership, WorkloadType};
-use crate::model::{Namespace, NodeClaim, Pod, Requirement, Taint};
+use crate::model::{Namespace, NodeClaim, Pod, PodRef, Requirement, Taint};
 
 /// A pod that would get onto a node that it has no right to.
 #[derive(Debug, Clone, PartialEq, Eq)]

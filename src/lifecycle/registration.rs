@@ -22,7 +22,7 @@ use crate::api::nodeclaim::REGISTERED;
 use crate::model::workload_type::unregistered_taint;
 use crate::model::{Node, NodeClaim};
 
-use super::claim::{Draft, missing};
+use super::draft::{Draft, missing};
 use super::effect::{DeletionReason, NodePatch};
 use super::fence::Gate;
 use super::launch::LAUNCH_ATTEMPT;

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::later;
-use super::claim::{AttachedVolume, Draft, missing};
+use super::draft::{Draft, missing};
 use super::drain::{Drain, deadline, drain, is_drained};
 use super::effect::{ClaimPatch, Effect, NodePatch};
 use super::launch::{attempt, note_instance};
 use super::memory::{Existence, Known, LaunchResult};
 use super::notice::Notice;
 use super::registration::is_adopted;
+use super::view::AttachedVolume;
 use crate::api::conditions::{Change, find};
 use crate::api::labels;
 use crate::api::nodeclaim::{DISRUPTION_REASON, DRAINED, INSTANCE_TERMINATING, LAUNCHED, VOLUMES_DETACHED};

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::claim::{AttachedVolume, ClaimView, Step, step};
-use super::effect::PodRef;
+use super::claim::step;
+use super::draft::Step;
 use super::fence::Gate;
 use super::memory::{ClaimMemory, LaunchedInstance};
 use super::planted::PlantedPod;
+use super::view::{AttachedVolume, ClaimView};
 use crate::api::labels;
 use crate::model::testing::nodes::type_labels;
 use crate::model::testing::{nodes, resource_list};
 use crate::model::workload_type::WorkloadType;
-use crate::model::{BoundPod, Node, NodeClaim};
+use crate::model::{BoundPod, Node, NodeClaim, PodRef};
 
 pub(crate) fn launched_instance() -> LaunchedInstance {
     LaunchedInstance {

@@ -40,7 +40,7 @@ pub use namespace::Namespace;
 pub use node::Node;
 pub use node_claim::NodeClaim;
 pub use node_pool::NodePool;
-pub use object_ref::ObjectRef;
+pub use object_ref::{ObjectRef, PodRef};
 pub use pod::Pod;
 pub use price::Price;
 pub use provider_id::ProviderId;

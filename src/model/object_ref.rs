@@ -2,6 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::pod::PodKey;
+
 /// An object as it was when it was looked at.
 ///
 /// Whoever carries out a decision writes on the condition that the object is still this one: the UID for deletions, the
@@ -24,4 +26,13 @@ impl From<&ObjectMeta> for ObjectRef {
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
         }
     }
+}
+
+/// Which pod, and no other of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodRef {
+    /// Namespace and name.
+    pub key: PodKey,
+    /// The UID, a precondition of whatever is done to it.
+    pub uid: String,
 }

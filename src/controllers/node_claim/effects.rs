@@ -6,15 +6,15 @@ use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 
 use super::instance;
-use super::round::Permits;
+use super::permits::Permits;
 use crate::cluster::caches::{KnownClaim, KnownNode};
 use crate::cluster::write::within;
 use crate::controllers::writes::{Failure, Writes};
 use crate::controllers::{Context, live};
 use crate::lifecycle::drain;
-use crate::lifecycle::effect::{Effect, PodRef};
+use crate::lifecycle::effect::Effect;
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, PodRef};
 use crate::ports::cloud::{CloudProvider, ClusterFacts};
 
 /// What effects are carried out with.

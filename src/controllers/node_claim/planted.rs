@@ -10,9 +10,9 @@ use super::effects::{Hands, answer, uid_of};
 use crate::api::labels;
 use crate::cluster::unread::Unread;
 use crate::cluster::write::within;
-use crate::lifecycle::effect::PodRef;
 use crate::lifecycle::memory::{Answer, EvictionAnswer};
 use crate::lifecycle::planted::PlantedPod;
+use crate::model::PodRef;
 
 /// The grace of planted pods, in seconds. Pods that have no node go at once, whatever grace they are given.
 const GRACE: u32 = 1;
@@ -89,7 +89,7 @@ mod tests {
     use crate::cluster::events::Events;
     use crate::cluster::testing::{api_server, refusal};
     use crate::controllers::Context;
-    use crate::controllers::node_claim::round::Permits;
+    use crate::controllers::node_claim::permits::Permits;
     use crate::controllers::testing::{FakeCloud, cluster, context, registered_claim};
     use crate::lifecycle::effect::Effect;
     use crate::model::pod::PodKey;

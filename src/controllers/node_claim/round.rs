@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Semaphore;
 
 use super::effects::Hands;
 use super::facts::Facts;
 use crate::controllers::writes::Failure;
 use crate::lifecycle::backoff::later;
-use crate::lifecycle::claim::{Step, step};
+use crate::lifecycle::claim::step;
+use crate::lifecycle::draft::Step;
 use crate::lifecycle::effect::Effect;
 use crate::lifecycle::memory::ClaimMemory;
 
@@ -17,24 +17,6 @@ use crate::lifecycle::memory::ClaimMemory;
 const MOST_STEPS: usize = 50;
 /// After a conflict: what is there now comes by the watch, which wakes the claim earlier.
 const AFTER_CONFLICT: SignedDuration = SignedDuration::from_secs(1);
-
-/// So many calls to the cloud may be under way at once, of all claims.
-const MOST_CLOUD_CALLS: usize = 200;
-/// So many writes to the API server may be.
-const MOST_WRITES: usize = 200;
-
-/// Who may call whom. The two do not share: a cloud that is slow keeps no claim waiting that does not need it.
-#[derive(Debug)]
-pub(super) struct Permits {
-    cloud: Semaphore,
-    writes: Semaphore,
-}
-
-impl Default for Permits {
-    fn default() -> Self {
-        Self { cloud: Semaphore::new(MOST_CLOUD_CALLS), writes: Semaphore::new(MOST_WRITES) }
-    }
-}
 
 /// How a round ended.
 #[derive(Debug)]

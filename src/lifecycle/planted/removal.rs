@@ -6,7 +6,7 @@ use super::PlantedPod;
 use crate::api::conditions::Change;
 use crate::api::nodeclaim::{LAUNCHED, REGISTERED};
 use crate::lifecycle::backoff::later;
-use crate::lifecycle::claim::Draft;
+use crate::lifecycle::draft::Draft;
 use crate::lifecycle::effect::Effect;
 use crate::lifecycle::memory::EvictionAnswer;
 use crate::lifecycle::notice::{InTheWay, Notice};

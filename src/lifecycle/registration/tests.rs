@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::conditions::ConditionStatus;
-use crate::lifecycle::claim::Step;
+use crate::lifecycle::draft::Step;
 use crate::lifecycle::effect::Effect;
 use crate::lifecycle::fence::Gate;
 use crate::lifecycle::testing::{Scene, planted_pod};

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::labels;
 use crate::api::nodeclaim::INITIALIZED;
-use crate::lifecycle::claim::{ClaimView, step};
+use crate::lifecycle::claim::step;
 use crate::lifecycle::drain::is_drained;
 use crate::lifecycle::effect::{Effect, NodePatch};
 use crate::lifecycle::fence::Gate;
@@ -16,6 +16,7 @@ use crate::lifecycle::memory::{
     Answer, ClaimMemory, EvictionAnswer, Existence, LaunchFailure, LaunchProblem, LaunchedInstance,
 };
 use crate::lifecycle::testing::launched_instance;
+use crate::lifecycle::view::ClaimView;
 use crate::model::bound_pod::BoundPod;
 use crate::model::node::disrupted_taint;
 use crate::model::testing::nodes::{at, claim, fresh_node, pod, taint, type_labels};

@@ -2,10 +2,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::cluster::caches::known_node;
 use crate::cluster::testing::{Call, api_server, refusal};
+use crate::controllers::node_claim::permits::Permits;
 use crate::controllers::testing::{
     FakeCloud, cluster, cluster_key, context, fill, instance, registered_claim,
 };
