@@ -267,6 +267,12 @@ pub fn type_of_node_label(key: &str) -> Option<&str> {
     key.strip_prefix(NODE_TYPE_DOMAIN)?.strip_prefix('/')
 }
 
+/// Whether the key is the [`node_type_label`] of some type. Nodes get it from the types that name their pool, and from nothing else.
+#[must_use]
+pub fn is_node_type_label(key: &str) -> bool {
+    type_of_node_label(key).is_some()
+}
+
 /// Every label whose value is known before a node exists.
 pub fn well_known() -> impl Iterator<Item = &'static str> {
     let all = WELL_KNOWN_BEYOND_AWS.iter().chain(AWS_LABELS).copied();

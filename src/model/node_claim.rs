@@ -81,7 +81,7 @@ impl NodeClaim {
             }
         });
         let mut labels = metadata.labels.clone().unwrap_or_default();
-        labels.retain(|key, _| !is_of_a_type(key));
+        labels.retain(|key, _| !labels::is_node_type_label(key));
         let requirements = requirements(&labels, &spec.requirements, &mut problems);
         let no_requests = BTreeMap::new();
         let requests = spec.resources.as_ref().map_or(&no_requests, |resources| &resources.requests);
@@ -138,11 +138,6 @@ impl NodeClaim {
     }
 }
 
-/// Whether it is the label of a workload type, which no claim gives to its Node.
-fn is_of_a_type(key: &str) -> bool {
-    labels::type_of_node_label(key).is_some()
-}
-
 fn requirements(
     labels: &BTreeMap<String, String>,
     entries: &[requirement::NodeSelectorRequirement],
@@ -158,7 +153,7 @@ fn requirements(
                 .push(Problem::new(format!("{}.minValues", path()), "is not supported yet; leave it out"));
         }
         match Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values) {
-            Ok(requirement) if is_of_a_type(requirement.key()) => {}
+            Ok(_) if labels::is_node_type_label(&entry.key) => {}
             Ok(requirement) => requirements.add(requirement),
             Err(error) => problems.push(Problem::new(path(), error.to_string())),
         }

@@ -174,8 +174,8 @@ fn once_ready() -> impl Iterator<Item = (String, String)> {
 /// other type.
 fn labels_of(claim: &KnownClaim, world: &World) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
-    let is_of_a_type = |key: &str| labels::type_of_node_label(key).is_some();
-    for entry in claim.object.spec.requirements.iter().filter(|entry| !is_of_a_type(&entry.key)) {
+    for entry in claim.object.spec.requirements.iter().filter(|entry| !labels::is_node_type_label(&entry.key))
+    {
         let requirement = Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values).ok();
         if let Some((requirement, value)) =
             requirement.as_ref().and_then(|requirement| Some((requirement, requirement.single_value()?)))

@@ -80,9 +80,8 @@ fn requirements(object: &api::NodePool, name: &str, problems: &mut Vec<Problem>)
     let template = &object.spec.template;
     let no_labels = BTreeMap::new();
     let own_labels = template.metadata.as_ref().map_or(&no_labels, |metadata| &metadata.labels);
-    let is_of_a_type = |key: &str| labels::type_of_node_label(key).is_some();
     let own_labels = own_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let own_labels = own_labels.filter(|(key, _)| !is_of_a_type(key));
+    let own_labels = own_labels.filter(|(key, _)| !labels::is_node_type_label(key));
     let class = template.spec.node_class_ref.name.as_str();
     let given = own_labels.chain([(labels::NODEPOOL, name), (labels::EC2NODECLASS, class)]);
     let mut requirements = Requirements::from_labels(given);
@@ -90,7 +89,7 @@ fn requirements(object: &api::NodePool, name: &str, problems: &mut Vec<Problem>)
         let path = format!("{REQUIREMENTS}[{index}]");
         match Requirement::parse(&entry.key, entry.operator.as_str(), &entry.values) {
             Err(error) => problems.push(Problem::new(path, error.to_string())),
-            Ok(_) if is_of_a_type(&entry.key) => {}
+            Ok(_) if labels::is_node_type_label(&entry.key) => {}
             Ok(requirement) => {
                 let min_values = entry.min_values.and_then(|count| u32::try_from(count).ok());
                 requirements.add(match min_values {
