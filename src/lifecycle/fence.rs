@@ -62,7 +62,8 @@ pub fn type_labels<'t>(
     of_pool(pool, types).map(|owner| (labels::node_type_label(&owner.name), String::new())).collect()
 }
 
-fn of_pool<'t>(
+/// The types that name the pool.
+pub(super) fn of_pool<'t>(
     pool: &str,
     types: impl IntoIterator<Item = &'t WorkloadType>,
 ) -> impl Iterator<Item = &'t WorkloadType> {

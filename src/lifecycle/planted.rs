@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::api::labels;
+use crate::lifecycle::fence::of_pool;
 use crate::model::event::{Event, Regarding, Severity};
 use crate::model::pod::NodeAlternative;
 use crate::model::taints::first_untolerated;
@@ -28,7 +29,7 @@ pub struct PlantedPod {
     pub taint: Taint,
     /// A workload type that owns the taint.
     pub owner: String,
-    /// The workload types whose pods have a right to the node: those that own all of its taints.
+    /// The workload types whose pods have a right to the node: those that own all of its taints, or name its pool.
     pub rightful: BTreeSet<String>,
     /// Whether it is known what its namespace is.
     pub is_judged: bool,
@@ -75,8 +76,8 @@ pub fn is_fenced(claim: &NodeClaim, types: &[WorkloadType]) -> bool {
 /// The pods that wait for the node of this claim without a right to it.
 ///
 /// `types` are all of them, `pods` all that have no node, and `namespace` tells what a namespace is: pods of one that is not known yet are
-/// found, too. A pod's own label counts for nothing: it may be as old as the pod. `labelled` are types whose label the claim's Node has or gets,
-/// those that own its taints aside. `is_other` says whether there is a Node of a name that is not the claim's: a pod that asks for one by
+/// found, too. A pod's own label counts for nothing: it may be as old as the pod. `labelled` are types whose label the claim's Node has already;
+/// those that own its taints, and those that name its pool, need not be among them. `is_other` says whether there is a Node of a name that is not the claim's: a pod that asks for one by
 /// name gets onto no other.
 #[must_use]
 pub fn planted<'p>(
@@ -92,6 +93,15 @@ pub fn planted<'p>(
         claim.taints.iter().filter_map(|taint| Some((taint, ownership.owners(taint)?))).collect();
     let rightful = owned.iter().map(|(_, owners)| (*owners).clone()).reduce(|all, owners| &all & &owners);
     let Some(rightful) = rightful else { return Vec::new() };
+    // Admission lets in the pods of a type as soon as it names the pool, which may be before its status says that it owns the taints.
+    let users: BTreeSet<_> = claim
+        .pool()
+        .into_iter()
+        .flat_map(|pool| of_pool(pool, types))
+        .map(|user| user.name.clone())
+        .collect();
+    let rightful = &rightful | &users;
+    let is_among = |name: &str, owners: &BTreeSet<String>| owners.contains(name) || users.contains(name);
     let mut planted = Vec::new();
     for pod in pods {
         let hard = claim.taints.iter().filter(|taint| taint.effect.is_hard());
@@ -103,9 +113,9 @@ pub fn planted<'p>(
             continue;
         }
         let own = namespace.workload_type();
-        let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| owners.contains(own)));
+        let foreign = owned.iter().find(|(_, owners)| !own.is_some_and(|own| is_among(own, owners)));
         let foreign = foreign.filter(|(_, owners)| {
-            let is_labelled = |name: &str| owners.contains(name) || labelled.contains(name);
+            let is_labelled = |name: &str| is_among(name, owners) || labelled.contains(name);
             pod.alternatives.iter().any(|alternative| could_be_met(alternative, is_labelled, &is_other))
         });
         if let Some((taint, owners)) = foreign {
@@ -262,6 +272,33 @@ mod tests {
             assert!(found.is_rightful_in(Some("application")), "{found:?}");
             assert!(!found.is_rightful_in(Some("monitoring")) && !found.is_rightful_in(None), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_type_that_names_the_pool_has_a_right_to_its_nodes_before_its_status_says_so() {
+        let types = [
+            workload_type("application", &["application"], &["node-type=application:NoSchedule"]),
+            workload_type("batch", &["application"], &[]),
+        ];
+        let mut selects = pod("batch", json!([{ "operator": "Exists" }]), Some("ReplicaSet"));
+        let selector = "workload-type.node-restriction.kubernetes.io/batch";
+        selects.alternatives[0].requirements.add(Requirement::one_of(selector, [""]));
+        let found = |namespace: Namespace| {
+            planted(&claim(), &types, [&selects], |_| namespace.clone(), &BTreeSet::new(), |_| false)
+        };
+        assert_eq!(found(Namespace::Typed("batch".to_owned())), []);
+        // Its label comes to the Node, and with it whoever asks for the label.
+        let shown = found(Namespace::Unknown);
+        let [strange] = shown.as_slice() else { panic!("{shown:?}") };
+        assert_eq!(strange.owner, "application");
+        assert!(strange.is_rightful_in(Some("batch")) && !strange.is_rightful_in(Some("monitoring")));
+        let other = [types[0].clone(), workload_type("batch", &["spot"], &[])];
+        let of_batch = |_: &str| Namespace::Typed("batch".to_owned());
+        let planted = |labelled: &[&str]| {
+            planted(&claim(), &other, [&selects], of_batch, &labelled.iter().copied().collect(), |_| false)
+                .len()
+        };
+        assert_eq!((planted(&[]), planted(&["batch"])), (0, 1), "a type of another pool");
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Facts {
         let is_own = |name: &str| self.nodes.iter().any(|node| node.object.name == name);
         let is_other = |name: &str| context.caches.nodes.get("", name).is_some() && !is_own(name);
         let namespace = |name: &str| context.namespace(name);
-        let keys = self.nodes.iter().flat_map(|node| node.labels.keys()).chain(self.type_labels.keys());
+        let keys = self.nodes.iter().flat_map(|node| node.labels.keys());
         let labelled = keys.filter_map(|key| labels::type_of_node_label(key)).collect();
         self.planted = Some(planted::planted(claim, &self.types, unbound, namespace, &labelled, is_other));
     }

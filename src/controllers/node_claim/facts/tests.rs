@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::labels::node_type_label;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::{Caches, KnownNode, known_claim, known_node};
 use crate::cluster::testing::api_server;
@@ -150,6 +151,46 @@ async fn a_pod_that_asks_for_the_node_that_is_to_be_opened_is_planted_and_one_th
     };
     assert_eq!(found(Some("aws:///a/i-1")), ["new", "own"], "at the opening");
     assert_eq!(found(None), ["new"], "at the launch");
+}
+
+#[tokio::test]
+async fn the_label_that_a_node_has_already_and_that_of_a_type_that_names_its_pool_let_pods_onto_it() {
+    let context = silent();
+    let selects = |name: &str| {
+        let pod = json!({
+            "metadata": { "name": name, "namespace": "shop", "uid": name },
+            "spec": {
+                "containers": [], "tolerations": [{ "operator": "Exists" }],
+                "nodeSelector": { node_type_label(name): "" },
+            },
+        });
+        (
+            Key { namespace: "shop".to_owned(), name: name.to_owned() },
+            KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap(),
+        )
+    };
+    context.caches.pods.fill(["application", "batch", "monitoring", "other"].map(selects));
+    let found = |provider_id| {
+        fill_claim(&context.caches, provider_id);
+        let application = context.caches.workload_types.get("", "application").unwrap();
+        let batch = json!({
+            "apiVersion": "treenail.dev/v1alpha1", "kind": "WorkloadType", "metadata": { "name": "batch" },
+            "spec": { "pools": [{ "name": "application" }] },
+        });
+        context.caches.workload_types.fill([
+            (cluster_key("application"), Arc::unwrap_or_clone(application)),
+            (cluster_key("batch"), serde_json::from_value(batch).unwrap()),
+        ]);
+        let found = looked(&context, &ClaimMemory::default()).unwrap();
+        found.iter().map(|planted| planted.pod.key.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None), ["application", "batch"], "at the launch");
+    let fence = json!([{ "key": "node-type", "value": "application", "effect": "NoSchedule" }]);
+    let (key, mut open) = node(&fence);
+    open.model.labels.insert(labels::REGISTERED.to_owned(), "true".to_owned());
+    open.model.labels.insert(node_type_label("monitoring"), String::new());
+    context.caches.nodes.fill([(key, open)]);
+    assert_eq!(found(Some("aws:///a/i-1")), ["application", "batch", "monitoring"], "as a type joins");
 }
 
 #[tokio::test]
