@@ -399,7 +399,7 @@ impl Reason {
                 match labels::type_of_node_label(incoming.key()) {
                     Some(workload_type) => write!(
                         f,
-                        "do not ask for it: nodes have it of the pools that WorkloadType {} names",
+                        "do not ask for it: only nodes of pools that a WorkloadType {} names have it",
                         Excerpt(workload_type)
                     ),
                     None => f.write_str("add the label to the NodePool's template, or do not ask for it"),

@@ -15,6 +15,7 @@ use super::{
     requirement::{Requirement, RequirementEntry},
     text::Excerpt,
 };
+use crate::api::labels::type_of_node_label;
 
 #[cfg(test)]
 mod tests;
@@ -283,7 +284,13 @@ impl Incompatibility<'_> {
             Undefined::Denied => None,
             Undefined::Allowed(keys) => Some(keys.iter()),
         };
-        nearest_key(incoming.key(), allowed.into_iter().flatten().chain(defined.iter().map(Requirement::key)))
+        let known = allowed.into_iter().flatten().chain(defined.iter().map(Requirement::key));
+        let Some(workload_type) = type_of_node_label(incoming.key()) else {
+            return nearest_key(incoming.key(), known);
+        };
+        // Such keys are all alike but for the type's name.
+        let known: BTreeMap<_, _> = known.filter_map(|key| Some((type_of_node_label(key)?, key))).collect();
+        known.get(nearest_key(workload_type, known.keys().copied())?).copied()
     }
 }
 

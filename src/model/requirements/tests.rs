@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::labels::node_type_label;
 use crate::model::testing::requirements;
 
 fn well_known() -> LabelKeys {
@@ -128,6 +129,23 @@ fn a_probable_typo_is_named() {
         if let Some(hint) = hint {
             assert!(obstacles.to_string().ends_with(&format!("(did you mean {hint}?)")), "{obstacles}");
         }
+    }
+}
+
+#[test]
+fn the_label_of_a_type_is_taken_for_that_of_another_only_if_their_names_are_alike() {
+    let (application, team) = (node_type_label("application"), node_type_label("team"));
+    let node_side = requirements(&format!("{application} Exists, {team} Exists, aplication Exists"));
+    let known = well_known();
+    for (asked, hint) in [
+        ("aplication", Some(&application)),
+        ("app", Some(&application)),
+        ("monitoring", None),
+        ("zone", None),
+    ] {
+        let pod_side = requirements(&format!("{} Exists", node_type_label(asked)));
+        let obstacles = node_side.compatible(&pod_side, Undefined::Allowed(&known)).unwrap_err();
+        assert_eq!(obstacles.iter().next().unwrap().hint(), hint.map(String::as_str), "{asked}");
     }
 }
 
