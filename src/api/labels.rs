@@ -267,7 +267,7 @@ pub fn type_of_node_label(key: &str) -> Option<&str> {
     key.strip_prefix(NODE_TYPE_DOMAIN)?.strip_prefix('/')
 }
 
-/// Whether the key is the [`node_type_label`] of some type. Nodes get it from the types that name their pool, and from nothing else.
+/// Whether the key is the [`node_type_label`] of some type. Treenail's nodes get it from the types that name their pool, and from nothing else.
 #[must_use]
 pub fn is_node_type_label(key: &str) -> bool {
     type_of_node_label(key).is_some()

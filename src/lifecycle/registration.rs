@@ -157,7 +157,7 @@ fn missing_on(node: &Node, claim: &NodeClaim, type_labels: &BTreeMap<String, Str
     }
     let wanted = claim.labels.iter().chain(type_labels);
     let is_foreign = |key: &&String| {
-        let is_of_a_type = labels::domain(key) == Some(labels::NODE_TYPE_DOMAIN) || *key == labels::NODE_TEAM;
+        let is_of_a_type = labels::is_node_type_label(key) || *key == labels::NODE_TEAM;
         is_of_a_type && !type_labels.contains_key(*key) && !claim.labels.contains_key(*key)
     };
     let annotations = claim.annotations.iter().filter(|(key, _)| !OF_THE_CLAIM.contains(&key.as_str()));

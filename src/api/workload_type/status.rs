@@ -100,7 +100,7 @@ pub struct PoolStatus {
     pub name: String,
     /// Whether nodes can be launched from it.
     pub ready: bool,
-    /// Why not.
+    /// Why not, or what else is to be known of it: who launches its nodes, and what they need.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Number of its nodes.

@@ -300,6 +300,13 @@ async fn pools_and_classes_that_the_cache_does_not_know_yet_are_looked_up_before
         assert!(asked.contains(&Reference::WorkloadType("t".to_owned())), "{asked:?}");
         assert_eq!(answer.contains("WorkloadType t does not exist yet"), is_told, "{answer}");
     }
+    let mut required = pool("p");
+    let key = crate::api::labels::node_type_label("t");
+    required["spec"]["template"]["spec"]["requirements"] =
+        json!([{ "key": key, "operator": "In", "values": [""] }]);
+    let (answer, asked) = created(kind, required, Some(Ok(Inventory::default()))).await;
+    assert!(asked.contains(&Reference::WorkloadType("t".to_owned())), "{asked:?}");
+    assert!(answer.contains("WorkloadType t does not exist yet"), "{answer}");
 }
 
 #[test]
