@@ -175,8 +175,15 @@ fn missing_on(node: &Node, claim: &NodeClaim, type_labels: &BTreeMap<String, Str
     }
 }
 
-/// Opens the Node, unless pods wait that would get onto it without a right to: since the launch, others may have come. What is told about them.
+/// Opens the Node, unless a type has come to its pool since the launch and does not guard its taints yet, or pods wait that would get onto it without
+/// a right to. What is told about that.
 fn open(draft: &mut Draft<'_>, node: &Node) -> Option<String> {
+    if let Gate::Closed { reason, message } = draft.view.gate {
+        if !draft.view.claim.is(REGISTERED) {
+            draft.set(Change::unknown(REGISTERED, *reason, message.as_str()));
+        }
+        return Some(message.clone());
+    }
     match remove_planted(draft, Held::Opening) {
         Way::Free => {
             draft.patch_node(NodePatch {

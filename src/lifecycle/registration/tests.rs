@@ -130,6 +130,17 @@ fn no_node_is_opened_while_pods_wait_that_have_no_right_to_it() {
 }
 
 #[test]
+fn a_node_is_opened_only_once_every_type_that_came_to_its_pool_since_the_launch_guards_its_taints() {
+    let mut scene = complete();
+    scene.gate = Gate::Closed { reason: "PolicyNotInForce", message: "not yet".to_owned() };
+    let step = scene.step(at(32));
+    assert!(patches(&step).is_empty());
+    assert_eq!(registered(&step), Some((ConditionStatus::Unknown, "PolicyNotInForce".into())));
+    scene.gate = Gate::Open;
+    assert_eq!(patches(&scene.step(at(33))).len(), 1);
+}
+
+#[test]
 fn no_node_is_opened_before_it_is_known_who_waits_and_that_is_asked_only_then() {
     let step = complete().step_that_knows(None, at(32));
     assert!(patches(&step).is_empty());
