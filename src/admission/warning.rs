@@ -291,7 +291,7 @@ impl fmt::Display for Warning {
                 write!(f, "{object}: {path}: WorkloadType {workload_type} ")?;
                 if *is_known {
                     return f.write_str(
-                        "does not name this pool: nodes of Karpenter would take in its pods, those of Treenail do not get its label; name the pool there, or leave it out",
+                        "does not name this pool, so nodes of Treenail do not get its label, and those of Karpenter should not; name the pool there, or leave the label out",
                     );
                 }
                 f.write_str("does not exist yet")?;

@@ -93,7 +93,7 @@ pub fn planted<'p>(
         claim.taints.iter().filter_map(|taint| Some((taint, ownership.owners(taint)?))).collect();
     let rightful = owned.iter().map(|(_, owners)| (*owners).clone()).reduce(|all, owners| &all & &owners);
     let Some(rightful) = rightful else { return Vec::new() };
-    // Admission lets in the pods of a type as soon as it names the pool, which may be before its status says that it owns the taints.
+    // A type that names the pool will own its taints; admission lets in its pods before its status says so.
     let users: BTreeSet<_> = claim
         .pool()
         .into_iter()

@@ -399,7 +399,7 @@ impl Reason {
                 match labels::type_of_node_label(incoming.key()) {
                     Some(workload_type) => write!(
                         f,
-                        "do not ask for it: only nodes of pools that a WorkloadType {} names have it",
+                        "do not ask for it: Treenail gives it only to nodes of pools that WorkloadType {} names",
                         Excerpt(workload_type)
                     ),
                     None => f.write_str("add the label to the NodePool's template, or do not ask for it"),

@@ -276,21 +276,21 @@ impl Incompatibility<'_> {
         incoming.key()
     }
 
-    /// The known key that an undefined one was probably meant to be.
+    /// The known key that an undefined one was probably meant to be. None for the label of a workload type: nobody has to ask for that of his own.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         let Self::Undefined { incoming, defined, undefined } = self else { return None };
+        if type_of_node_label(incoming.key()).is_some() {
+            return None;
+        }
         let allowed = match undefined {
             Undefined::Denied => None,
             Undefined::Allowed(keys) => Some(keys.iter()),
         };
         let known = allowed.into_iter().flatten().chain(defined.iter().map(Requirement::key));
-        let Some(workload_type) = type_of_node_label(incoming.key()) else {
-            return nearest_key(incoming.key(), known);
-        };
-        // Such keys are all alike but for the type's name.
-        let known: BTreeMap<_, _> = known.filter_map(|key| Some((type_of_node_label(key)?, key))).collect();
-        known.get(nearest_key(workload_type, known.keys().copied())?).copied()
+        // The labels of two types are alike, whatever the types are.
+        let is_alike = |name: &str| name == last_part(incoming.key());
+        nearest_key(incoming.key(), known.filter(|key| type_of_node_label(key).is_none_or(is_alike)))
     }
 }
 

@@ -225,7 +225,7 @@ fn what_no_node_is_launched_for_is_a_warning() {
         "",
         &expect![[r#"
             admitted
-            Warning: deployment shop/web: no node is launched for it: workload-type.node-restriction.kubernetes.io/monitoring In [""] is asked for, but the nodes do not have the label; do not ask for it: only nodes of pools that a WorkloadType monitoring names have it"#]],
+            Warning: deployment shop/web: no node is launched for it: workload-type.node-restriction.kubernetes.io/monitoring In [""] is asked for, but the nodes do not have the label; do not ask for it: Treenail gives it only to nodes of pools that WorkloadType monitoring names"#]],
     );
     check(
         "zone",

@@ -151,7 +151,7 @@ fn labels_of_workload_types_are_for_pools_that_the_types_name() {
         &expect![[r#"
         admitted
         Warning: nodepool stranger: EC2NodeClass default does not exist yet; the pool is used as soon as it does
-        Warning: nodepool stranger: spec.template.metadata.labels: WorkloadType monitoring does not name this pool: nodes of Karpenter would take in its pods, those of Treenail do not get its label; name the pool there, or leave it out"#]],
+        Warning: nodepool stranger: spec.template.metadata.labels: WorkloadType monitoring does not name this pool, so nodes of Treenail do not get its label, and those of Karpenter should not; name the pool there, or leave the label out"#]],
     );
     check(
         &labelled("stranger", "monitorin", ""),

@@ -144,7 +144,7 @@ fn every_warning_is_one_short_line() {
         nodepool application: no taint of it keeps other pods away, so it isolates nobody, and WorkloadType application names it; give it node-type=application:NoSchedule in spec.template.spec.taints
         nodepool application: spec.template.spec.requirements[0]: instance type m5a.largee is not known (did you mean m5a.large?); nothing is launched by that name, unless EC2 has it
         nodepool application: spec.template.spec.requirements[0].key: topology.kubernetes.io/zon is a label of its own and constrains no instance type; did you mean topology.kubernetes.io/zone?
-        nodepool stranger: spec.template.metadata.labels: WorkloadType application does not name this pool: nodes of Karpenter would take in its pods, those of Treenail do not get its label; name the pool there, or leave it out
+        nodepool stranger: spec.template.metadata.labels: WorkloadType application does not name this pool, so nodes of Treenail do not get its label, and those of Karpenter should not; name the pool there, or leave the label out
         nodepool application: spec.template.metadata.labels: WorkloadType aplication does not exist yet (did you mean application?), and its label is of use only once it names this pool
         nodepool application: spec.template.spec.requirements[0]: nodes do not get the label of WorkloadType application from this: Treenail gives it anyway, Karpenter only for an empty value in spec.template.metadata.labels
         deployment shop/web: no node is launched for it: karpenter.sh/capacity-type In [spot] is asked for, but the nodes have karpenter.sh/capacity-type In [on-demand]; ask for a value that the nodes have, or let the NodePool allow it

@@ -195,7 +195,7 @@ fn the_label_of_a_type_is_nothing_that_a_template_could_give() {
     check(
         Reason::LabelUndefined { incoming, hint: None },
         &expect![[
-            r#"spec.nodeSelector or spec.affinity.nodeAffinity: workload-type.node-restriction.kubernetes.io/application In [""] is asked for, but the nodes do not have the label; do not ask for it: only nodes of pools that a WorkloadType application names have it"#
+            r#"spec.nodeSelector or spec.affinity.nodeAffinity: workload-type.node-restriction.kubernetes.io/application In [""] is asked for, but the nodes do not have the label; do not ask for it: Treenail gives it only to nodes of pools that WorkloadType application names"#
         ]],
     );
 }

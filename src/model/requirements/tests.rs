@@ -133,19 +133,20 @@ fn a_probable_typo_is_named() {
 }
 
 #[test]
-fn the_label_of_a_type_is_taken_for_that_of_another_only_if_their_names_are_alike() {
-    let (application, team) = (node_type_label("application"), node_type_label("team"));
-    let node_side = requirements(&format!("{application} Exists, {team} Exists, aplication Exists"));
+fn the_label_of_a_type_is_never_taken_for_that_of_another() {
+    let application = node_type_label("application");
+    let node_side = requirements(&format!("{application} Exists, aplication Exists"));
     let known = well_known();
+    let misspelt = |name: &str| format!("workload-types.node-restriction.kubernetes.io/{name}");
     for (asked, hint) in [
-        ("aplication", Some(&application)),
-        ("app", Some(&application)),
-        ("monitoring", None),
-        ("zone", None),
+        (node_type_label("aplication"), None),
+        (node_type_label("monitoring"), None),
+        (misspelt("monitoring"), None),
+        (misspelt("application"), Some(application.as_str())),
     ] {
-        let pod_side = requirements(&format!("{} Exists", node_type_label(asked)));
+        let pod_side = requirements(&format!("{asked} Exists"));
         let obstacles = node_side.compatible(&pod_side, Undefined::Allowed(&known)).unwrap_err();
-        assert_eq!(obstacles.iter().next().unwrap().hint(), hint.map(String::as_str), "{asked}");
+        assert_eq!(obstacles.iter().next().unwrap().hint(), hint, "{asked}");
     }
 }
 
