@@ -77,8 +77,8 @@ pub fn is_fenced(claim: &NodeClaim, types: &[WorkloadType]) -> bool {
 ///
 /// `types` are all of them, `pods` all that have no node, and `namespace` tells what a namespace is: pods of one that is not known yet are
 /// found, too. A pod's own label counts for nothing: it may be as old as the pod. `labelled` are types whose label the claim's Node has already;
-/// those that own its taints, and those that name its pool, need not be among them. `is_other` says whether there is a Node of a name that is not the claim's: a pod that asks for one by
-/// name gets onto no other.
+/// those that own its taints, and those that name its pool, need not be among them. `is_other` says whether there is a Node of a name that is
+/// not the claim's: a pod that asks for one by name gets onto no other.
 #[must_use]
 pub fn planted<'p>(
     claim: &NodeClaim,

@@ -276,7 +276,7 @@ impl Incompatibility<'_> {
         incoming.key()
     }
 
-    /// The known key that an undefined one was probably meant to be. None for the label of a workload type: nobody has to ask for that of his own.
+    /// The known key that an undefined one was probably meant to be; nothing for the label of a workload type, which admission adds to its own pods.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         let Self::Undefined { incoming, defined, undefined } = self else { return None };
@@ -288,9 +288,9 @@ impl Incompatibility<'_> {
             Undefined::Allowed(keys) => Some(keys.iter()),
         };
         let known = allowed.into_iter().flatten().chain(defined.iter().map(Requirement::key));
-        // The labels of two types are alike, whatever the types are.
-        let is_alike = |name: &str| name == last_part(incoming.key());
-        nearest_key(incoming.key(), known.filter(|key| type_of_node_label(key).is_none_or(is_alike)))
+        // Most of such a key is its domain, so that by edits it is near to the label of any other type.
+        let is_asked_for = |workload_type: &str| workload_type == last_part(incoming.key());
+        nearest_key(incoming.key(), known.filter(|key| type_of_node_label(key).is_none_or(is_asked_for)))
     }
 }
 

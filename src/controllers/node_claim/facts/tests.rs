@@ -121,17 +121,25 @@ async fn pods_are_looked_for_only_if_the_claim_is_to_be_launched_or_its_node_to_
     }
 }
 
-/// A pod that tolerates everything and asks for a Node by its name, as pods of DaemonSets do.
+/// A pod that tolerates everything and asks for such nodes.
+fn choosy(name: &str, node_selector: &Value, node_affinity: &Value) -> (Key, KnownPod) {
+    let pod = json!({
+        "metadata": { "name": name, "namespace": "shop", "uid": name },
+        "spec": {
+            "containers": [], "tolerations": [{ "operator": "Exists" }],
+            "nodeSelector": node_selector, "affinity": { "nodeAffinity": node_affinity },
+        },
+    });
+    let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
+    (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
+}
+
+/// It asks for a Node by its name, as pods of DaemonSets do.
 fn pinned(name: &str, node: &str) -> (Key, KnownPod) {
     let term = json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [node] }] });
     let required =
         json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } });
-    let pod = json!({
-        "metadata": { "name": name, "namespace": "shop", "uid": name },
-        "spec": { "containers": [], "tolerations": [{ "operator": "Exists" }], "affinity": { "nodeAffinity": required } },
-    });
-    let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
-    (key, KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap())
+    choosy(name, &Value::Null, &required)
 }
 
 #[tokio::test]
@@ -156,19 +164,7 @@ async fn a_pod_that_asks_for_the_node_that_is_to_be_opened_is_planted_and_one_th
 #[tokio::test]
 async fn the_label_that_a_node_has_already_and_that_of_a_type_that_names_its_pool_let_pods_onto_it() {
     let context = silent();
-    let selects = |name: &str| {
-        let pod = json!({
-            "metadata": { "name": name, "namespace": "shop", "uid": name },
-            "spec": {
-                "containers": [], "tolerations": [{ "operator": "Exists" }],
-                "nodeSelector": { node_type_label(name): "" },
-            },
-        });
-        (
-            Key { namespace: "shop".to_owned(), name: name.to_owned() },
-            KnownPod::read(&serde_json::from_value(pod).unwrap()).unwrap(),
-        )
-    };
+    let selects = |name| choosy(name, &json!({ node_type_label(name): "" }), &Value::Null);
     context.caches.pods.fill(["application", "batch", "monitoring", "other"].map(selects));
     let found = |provider_id| {
         fill_claim(&context.caches, provider_id);
